@@ -1,0 +1,97 @@
+# Octavo: a UEFI application that becomes a mini-kernel about memory.
+#
+#   make              build/BOOTX64.EFI, the host library and the host tools
+#   make run          boot it in QEMU to its console (installs what is missing)
+#   make debug        the same, stopped, with gdb attached and symbols loaded
+#   make image        build/octavo.img: a GPT disk to boot from or write to a USB stick
+#   make esp DIR=...  put Octavo onto a mounted EFI system partition (FORCE=1 replaces a foreign loader)
+#   make test         all tests: test-host and test-boot; T=name picks tests by name
+#   make bench        measure: host allocators side by side, the machine in instructions
+#   make fuzz         run the fuzzers for SECONDS=60 each
+#   make proof        machine proofs and the exhaustive small-scope runs
+#   make lint         clang-tidy, cppcheck, shellcheck, include directions, style
+#   make format       clang-format on every source
+#   make clean        remove build/
+#
+# V=1 shows the commands. Everything made lies under build/.
+
+CLANG ?= clang
+LLD   ?= lld-link
+HOSTCC ?= gcc
+PYTHON ?= /usr/bin/python3
+T ?=
+SECONDS ?= 60
+B := build
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
+
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Wstrict-prototypes -Wundef -Wvla -Werror
+
+.PHONY: all
+all: $(B)/BOOTX64.EFI host
+
+# ---- the EFI image ----------------------------------------------------------------------------
+# -fno-ms-extensions: without it gnu-efi's headers define every __attribute__ away (docs/decisions.md).
+# -ffile-prefix-map and /Brepro: the same bytes from any folder at any time.
+EFI_INC  ?= /usr/include/efi
+EFI_ARCH := --target=x86_64-unknown-windows -fno-ms-extensions
+EFI_CFLAGS := $(EFI_ARCH) -std=c11 -O2 -gdwarf-4 -ffreestanding -fshort-wchar -mno-red-zone \
+  -mgeneral-regs-only -mno-stack-arg-probe -fno-strict-aliasing -fno-builtin-bcmp \
+  -fno-stack-protector -ffile-prefix-map=$(CURDIR)=. -Wthread-safety $(WARN) -I.
+EFI_SRC := $(sort $(wildcard efi/*.c core/*.c core/*/*.c mm/*.c core/x86/*.S))
+EFI_SRC := $(filter-out core/user/%,$(EFI_SRC))
+EFI_OBJ := $(EFI_SRC:%=$(B)/efi/%.obj)
+EFI_LDFLAGS := /subsystem:efi_application /entry:efi_main /nodefaultlib /dynamicbase /Brepro /debug:dwarf \
+  /opt:ref /opt:icf /filealign:4096
+
+$(B)/efi/efi/%.c.obj: EFI_CFLAGS += -isystem $(EFI_INC) -isystem $(EFI_INC)/x86_64
+$(B)/efi/%.c.obj: %.c Makefile
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CLANG) $(EFI_CFLAGS) -MMD -MP -c $< -o $@
+$(B)/efi/%.S.obj: %.S Makefile
+	$(call say,AS,$<)
+	$(Q)mkdir -p $(@D) && $(CLANG) $(EFI_ARCH) -I. -gdwarf-4 -ffile-prefix-map=$(CURDIR)=. -MMD -MP -c $< -o $@
+
+$(B)/BOOTX64.EFI: $(EFI_OBJ)
+	$(call say,LD,$@)
+	$(Q)$(LLD) $(EFI_LDFLAGS) /out:$@ $(EFI_OBJ)
+
+# ---- the host: mm/ in a Linux process ---------------------------------------------------------
+HOST_CFLAGS := -std=c11 -O2 -g -D_GNU_SOURCE $(WARN) -I.
+SAN_CFLAGS  := -std=c11 -O1 -g -D_GNU_SOURCE -DOCTAVO_DEBUG $(WARN) -I. \
+  -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+LIB_SRC   := $(wildcard mm/*.c) test/host/port_host.c
+HOST_TOOLS := $(patsubst test/host/tool_%.c,$(B)/host/octavo-%,$(wildcard test/host/tool_*.c))
+TESTS     := $(patsubst test/host/%.c,$(B)/san/%,$(wildcard test/host/test_*.c))
+TEST_HELP := $(filter-out test/host/port_host.c test/host/test_%.c test/host/tool_%.c,$(wildcard test/host/*.c))
+BENCHES   := $(patsubst test/bench/bench_%.c,$(B)/host/bench-%,$(wildcard test/bench/bench_*.c))
+
+.PHONY: host
+host: $(B)/host/liboctavo.a $(HOST_TOOLS)
+
+$(B)/host/obj/%.o: %.c Makefile
+	$(call say,HOSTCC,$<)
+	$(Q)mkdir -p $(@D) && $(HOSTCC) $(HOST_CFLAGS) -MMD -MP -c $< -o $@
+$(B)/san/obj/%.o: %.c Makefile
+	$(call say,SAN,$<)
+	$(Q)mkdir -p $(@D) && $(HOSTCC) $(SAN_CFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/host/liboctavo.a: $(LIB_SRC:%.c=$(B)/host/obj/%.o)
+	$(Q)rm -f $@ && ar rcsD $@ $^
+$(B)/san/liboctavo.a: $(LIB_SRC:%.c=$(B)/san/obj/%.o) $(TEST_HELP:%.c=$(B)/san/obj/%.o)
+	$(Q)rm -f $@ && ar rcsD $@ $^
+$(B)/host/octavo-%: $(B)/host/obj/test/host/tool_%.o $(B)/host/liboctavo.a
+	$(Q)$(HOSTCC) -o $@ $^ -pthread
+$(B)/host/bench-%: $(B)/host/obj/test/bench/bench_%.o $(B)/host/liboctavo.a
+	$(Q)$(HOSTCC) -o $@ $^ -pthread
+$(B)/san/test_%: $(B)/san/obj/test/host/test_%.o $(B)/san/liboctavo.a
+	$(Q)$(HOSTCC) -fsanitize=address,undefined -o $@ $^ -lcmocka -pthread
+.SECONDARY:
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+.PHONY: help clean
+help:
+	@sed -n 's/^# \{0,1\}//; 1,/^$$/p' Makefile
+clean:
+	rm -rf $(B)
