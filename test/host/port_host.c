@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/* test/host/port_host.c - mm/port.h inside a Linux process */
+#include "test/host/port_host.h"
+
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "mm/port.h"
+
+uint64_t host_tlb_pages, host_tlb_alls;
+
+static struct {
+    unsigned char *base; /* physical address 0 */
+    uint64_t       n_bytes;
+    unsigned       n_cpus;
+    bool           quiet;
+} host = { .n_cpus = 1 };
+
+static _Thread_local unsigned     my_cpu;
+static _Thread_local jmp_buf     *panic_exit;
+static _Thread_local char         panic_text[512];
+
+void host_memory_open(uint64_t n_bytes)
+{
+    void *p = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (p == MAP_FAILED) {
+        perror("port_host: cannot reserve simulated physical memory");
+        exit(1);
+    }
+    host.base = p;
+    host.n_bytes = n_bytes;
+}
+
+void host_memory_close(void)
+{
+    munmap(host.base, host.n_bytes);
+    host.base = NULL;
+    host.n_bytes = 0;
+}
+
+void *port_ptr(pa_t p)
+{
+    DEBUG_ASSERT(p.raw < host.n_bytes);
+    return host.base + p.raw;
+}
+
+void host_cpu_set(unsigned cpu) { my_cpu = cpu; }
+void host_cpus_set(unsigned n_cpus) { host.n_cpus = n_cpus; }
+void host_log_quiet(bool quiet) { host.quiet = quiet; }
+
+unsigned port_cpu(void) { return my_cpu; }
+unsigned port_cpus(void) { return host.n_cpus; }
+void     port_relax(void) { sched_yield(); }
+uint64_t port_irq_save(void) { return 0; }
+void     port_irq_restore(uint64_t flags) { (void)flags; }
+void     port_tlb_page(va_t page) { (void)page, host_tlb_pages++; }
+void     port_tlb_all(bool globals) { (void)globals, host_tlb_alls++; }
+
+uint64_t port_clock(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+void port_log(enum port_level level, const char *tag, const char *fmt, ...)
+{
+    va_list args;
+
+    if (host.quiet)
+        return;
+    fprintf(stderr, "%c %s: ", "EWID"[level], tag);
+    va_start(args, fmt);
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
+void port_panic(const char *file, int line, const char *fmt, ...)
+{
+    va_list args;
+    int     n = snprintf(panic_text, sizeof panic_text, "%s:%d: ", file, line);
+
+    va_start(args, fmt);
+    vsnprintf(panic_text + n, sizeof panic_text - (size_t)n, fmt, args);
+    va_end(args);
+    if (panic_exit != NULL)
+        longjmp(*panic_exit, 1);
+    fprintf(stderr, "panic: %s\n", panic_text);
+    abort();
+}
+
+bool host_expect_panic(void (*fn)(void *arg), void *arg, const char **message)
+{
+    jmp_buf       here;
+    volatile bool panicked = true;
+
+    panic_exit = &here;
+    if (setjmp(here) == 0) {
+        fn(arg);
+        panicked = false;
+    }
+    panic_exit = NULL;
+    *message = panicked ? panic_text : NULL;
+    return panicked;
+}
+
+void irqlock_wait(struct irqlock *l)
+{
+    do {
+        while (atomic_load_explicit(&l->held, memory_order_relaxed) != 0)
+            port_relax();
+    } while (atomic_exchange_explicit(&l->held, 1, memory_order_acquire) != 0);
+}
+
+#ifdef OCTAVO_DEBUG
+static _Thread_local uint32_t ranks[16];
+static _Thread_local unsigned n_ranks;
+
+void irqlock_taken(const struct irqlock *l)
+{
+    if (n_ranks == ARRAY_LEN(ranks))
+        PANIC("more than %zu locks held", ARRAY_LEN(ranks));
+    if (n_ranks > 0 && ranks[n_ranks - 1] >= l->rank)
+        PANIC("lock %s (rank %u) taken under rank %u", l->name, l->rank, ranks[n_ranks - 1]);
+    ranks[n_ranks++] = l->rank;
+}
+
+void irqlock_dropped(const struct irqlock *l)
+{
+    if (n_ranks == 0 || ranks[n_ranks - 1] != l->rank)
+        PANIC("lock %s dropped out of order", l->name);
+    n_ranks--;
+}
+#endif
