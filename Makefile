@@ -45,6 +45,8 @@ EFI_LDFLAGS := /subsystem:efi_application /entry:efi_main /nodefaultlib /dynamic
   /opt:ref /opt:icf /filealign:4096
 
 $(B)/efi/efi/%.c.obj: EFI_CFLAGS += -isystem $(EFI_INC) -isystem $(EFI_INC)/x86_64
+# the loops of memcpy and memset must not become calls of memcpy and memset
+$(B)/efi/core/str.c.obj: EFI_CFLAGS += -fno-builtin
 $(B)/efi/%.c.obj: %.c Makefile
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CLANG) $(EFI_CFLAGS) -MMD -MP -c $< -o $@
@@ -60,7 +62,9 @@ $(B)/BOOTX64.EFI: $(EFI_OBJ)
 HOST_CFLAGS := -std=c11 -O2 -g -D_GNU_SOURCE $(WARN) -I.
 SAN_CFLAGS  := -std=c11 -O1 -g -D_GNU_SOURCE -DOCTAVO_DEBUG $(WARN) -I. \
   -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-LIB_SRC   := $(wildcard mm/*.c) test/host/port_host.c
+# Files of core/ that ask nothing of the machine are tested on the host too.
+CORE_PORTABLE := core/fmt.c $(wildcard core/console/line.c core/console/words.c)
+LIB_SRC   := $(wildcard mm/*.c) $(CORE_PORTABLE) test/host/port_host.c
 HOST_TOOLS := $(patsubst test/host/tool_%.c,$(B)/host/octavo-%,$(wildcard test/host/tool_*.c))
 TESTS     := $(patsubst test/host/%.c,$(B)/san/%,$(wildcard test/host/test_*.c))
 TEST_HELP := $(filter-out test/host/port_host.c test/host/test_%.c test/host/tool_%.c,$(wildcard test/host/*.c))

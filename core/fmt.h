@@ -14,14 +14,22 @@
  * (also *), lengths hh h l ll z t j
  *
  *   Returns the length that the whole text would have had; what is written always ends in '\0'
- *   when size_bytes > 0.
+ *   when size_bytes > 0. A conversion that is not in the list is copied as it stands.
  */
 size_t fmt_string(char *out, size_t size_bytes, const char *fmt, ...) PRINTF(3, 4);
-size_t fmt_vstring(char *out, size_t size_bytes, const char *fmt, va_list args);
+size_t fmt_vstring(char *out, size_t size_bytes, const char *fmt, va_list args) PRINTF(3, 0);
+
+/*
+ * fmt_emit - the same text, of any length, given piece by piece to put(arg, piece, n_bytes)
+ *
+ *   Returns the length of the text. No piece ends in '\0'; pieces are never empty.
+ */
+typedef void fmt_put_fn(void *arg, const char *piece, size_t n_bytes);
+size_t fmt_emit(fmt_put_fn *put, void *arg, const char *fmt, va_list args) PRINTF(3, 0);
 
 /*
  * fmt_read_u64 - a whole word as a number: decimal, 0x hexadecimal, with an optional K, M, G or T
- * (powers of 1024)
+ * (powers of 1024); letters in either case
  *
  *   Errors  ERR_SYNTAX  empty, a stray character     ERR_INVAL  more than 64 bits
  */
