@@ -84,6 +84,7 @@ $(B)/host/liboctavo.a: $(LIB_SRC:%.c=$(B)/host/obj/%.o)
 	$(Q)rm -f $@ && ar rcsD $@ $^
 $(B)/san/liboctavo.a: $(LIB_SRC:%.c=$(B)/san/obj/%.o) $(TEST_HELP:%.c=$(B)/san/obj/%.o)
 	$(Q)rm -f $@ && ar rcsD $@ $^
+$(B)/host/octavo-map: $(B)/host/obj/test/host/map_csv.o
 $(B)/host/octavo-%: $(B)/host/obj/test/host/tool_%.o $(B)/host/liboctavo.a
 	$(Q)$(HOSTCC) -o $@ $^ -pthread
 $(B)/host/bench-%: $(B)/host/obj/test/bench/bench_%.o $(B)/host/liboctavo.a
