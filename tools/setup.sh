@@ -1,0 +1,76 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# tools/setup.sh PURPOSE... - install exactly what is missing for: build run test lint debug proof
+#
+# Uses apt, with sudo when not root. Where it cannot, it prints the one command to run and stops with
+# status 1. When nothing is missing it asks nobody and takes a few milliseconds.
+set -euo pipefail
+export PATH="$PATH:/usr/sbin:/sbin"
+
+# purpose, package, and what shows that it is there: a command, a file, or a Python module
+table='
+build  clang                  clang
+build  lld                    lld-link
+build  gnu-efi                /usr/include/efi/efi.h
+build  gcc                    gcc
+build  libc6-dev              /usr/include/stdio.h
+build  binutils               ar
+run    qemu-system-x86        qemu-system-x86_64
+run    ovmf                   /usr/share/OVMF/OVMF_CODE_4M.fd
+run    mtools                 mcopy
+run    fdisk                  sfdisk
+run    python3                /usr/bin/python3
+test   libcmocka-dev          /usr/include/cmocka.h
+test   python3-pytest         python:pytest
+test   python3-pytest-xdist   python:xdist
+test   python3-pexpect        python:pexpect
+test   bochs                  bochs
+test   bochsbios              /usr/share/bochs/BIOS-bochs-latest
+test   vgabios                /usr/share/vgabios/vgabios.bin
+test   gdb                    gdb
+lint   clang-tidy             clang-tidy
+lint   clang-format           clang-format
+lint   cppcheck               cppcheck
+lint   shellcheck             shellcheck
+debug  gdb                    gdb
+'
+
+there() { # does what the table's third column names exist?
+    case $1 in
+    /*) [ -e "$1" ] ;;
+    python:*) compgen -G "/usr/lib/python3*/*-packages/${1#python:}" >/dev/null ;;
+    *) command -v "$1" >/dev/null ;;
+    esac
+}
+
+[ $# -gt 0 ] || { echo "usage: tools/setup.sh build|run|test|lint|debug|proof ..." >&2; exit 2; }
+missing=()
+while read -r purpose package sign; do
+    [[ -n $purpose && " $* " == *" $purpose "* ]] || continue
+    there "$sign" || [[ " ${missing[*]-} " == *" $package "* ]] || missing+=("$package")
+done <<<"$table"
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+    echo "setup.sh: missing here (Debian's package names): ${missing[*]}" >&2
+    echo "setup.sh: there is no apt on this system; install them with its own package manager" >&2
+    exit 1
+fi
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then as_root=(sudo); fi
+command=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}")
+if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null || { ! sudo -n true 2>/dev/null && [ ! -t 0 ]; }; then
+        echo "setup.sh: run this as root, then try again:" >&2
+        echo "  apt-get update && apt-get install -y --no-install-recommends ${missing[*]}" >&2
+        exit 1
+    fi
+fi
+echo "setup.sh: installing ${missing[*]}"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+# Package lists may be absent or out of date: then they are fetched and the same is tried once more.
+if ! "${command[@]}" >"$log" 2>&1; then
+    "${as_root[@]}" apt-get update >"$log" 2>&1 || true
+    "${command[@]}" >>"$log" 2>&1 || { tail -n 20 "$log" >&2; echo "setup.sh: apt failed" >&2; exit 1; }
+fi
