@@ -95,8 +95,47 @@ $(B)/san/test_%: $(B)/san/obj/test/host/test_%.o $(B)/san/liboctavo.a
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
+# ---- starting it ------------------------------------------------------------------------------
+# What needs packages calls tools/setup.sh first and builds in a second make: without clang even the
+# list of dependencies may not exist yet. RUN='--mem 6G' passes options on to ovmf/run.sh.
+RUN ?=
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+again = +$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory -j$(JOBS)
+
+.PHONY: run debug image esp
+run:
+	$(Q)tools/setup.sh build run
+	$(again) $(B)/BOOTX64.EFI
+	$(Q)ovmf/run.sh $(RUN)
+debug:
+	$(Q)tools/setup.sh build run debug
+	$(again) $(B)/BOOTX64.EFI
+	$(Q)tools/debug.sh $(RUN)
+image: $(B)/octavo.img
+$(B)/octavo.img: $(B)/BOOTX64.EFI tools/octavo.conf tools/mkimg.sh
+	$(call say,IMAGE,$@)
+	$(Q)tools/mkimg.sh $@
+esp: $(B)/BOOTX64.EFI
+	$(Q)tools/esp.sh $(if $(FORCE),--force) '$(DIR)'
+
+# ---- tests and checks -------------------------------------------------------------------------
+.PHONY: test test-host test-boot lint format
+test: NEEDS = all $(TESTS)
+test-host: NEEDS = host $(TESTS)
+test-boot: NEEDS = $(B)/BOOTX64.EFI
+test test-host test-boot:
+	$(Q)tools/setup.sh build run test
+	$(again) $(NEEDS)
+	$(Q)$(PYTHON) test/run.py $(if $(T),-k '$(T)') $(subst test-,,$(filter test-%,$@))
+lint:
+	$(Q)tools/setup.sh build run test lint
+	$(Q)tools/lint.sh
+format:
+	$(Q)tools/setup.sh lint
+	$(Q)git ls-files '*.c' '*.h' | xargs clang-format -i
+
 .PHONY: help clean
 help:
-	@sed -n 's/^# \{0,1\}//; 1,/^$$/p' Makefile
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 clean:
 	rm -rf $(B)
