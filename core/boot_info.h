@@ -2,8 +2,8 @@
 /*
  * core/boot_info.h - all that efi/ hands to core/: plain data, no UEFI types
  *
- * Lives in the image's own .data; what its pointers name lies in loader data, below early_start or in
- * the image, and stays readable through the identity mapping until stage 2 and the direct map after.
+ * It lies in the image's own .data. The two buffers it points to are loader data, below 4 GiB, and are
+ * read through the firmware's identity mapping until stage 2 and through the direct map after it.
  */
 #ifndef CORE_BOOT_INFO_H
 #define CORE_BOOT_INFO_H
@@ -35,16 +35,20 @@ struct boot_framebuffer {
     uint32_t red_mask, green_mask, blue_mask; /* of a 32-bit pixel            */
 };
 
+enum boot_reset { BOOT_RESET_COLD, BOOT_RESET_POWER_OFF };
+
 struct boot_info {
     struct boot_config      config;
     struct boot_framebuffer fb;
 
     /* The firmware's memory map as it was at ExitBootServices */
-    const void *map;           /* n descriptors of map_desc_bytes each        */
-    uint64_t    map_bytes;
-    uint64_t    map_desc_bytes;
-    uint32_t    map_desc_version;
-    unsigned    exit_tries;    /* calls of ExitBootServices, 1 = at once      */
+    pa_t     map;              /* descriptors of map_desc_bytes each          */
+    uint64_t map_bytes, map_room;
+    uint64_t map_desc_bytes;   /* as the firmware says: 40 and 48 are seen    */
+    uint32_t map_desc_version;
+    unsigned exit_tries;       /* calls of ExitBootServices, 1 = at once      */
+    pa_t     ranges;           /* room for the normalised map                 */
+    uint64_t ranges_bytes;
 
     pa_t     image;            /* where the firmware put us, page-aligned     */
     uint64_t image_bytes;
@@ -53,12 +57,34 @@ struct boot_info {
     pa_t     low;              /* real-mode start-up, below 1 MiB             */
     uint64_t low_frames;
     pa_t     rsdp;             /* ACPI root pointer, raw 0: none              */
-    void    *system_table;     /* EFI_SYSTEM_TABLE, for runtime services only */
+
+    /* Runtime services that stay usable; NULL: the firmware has none. Call them with the runtime
+     * regions mapped, and under trap_try: some firmware crashes here. */
+    void (*reset)(enum boot_reset how);
 
     /* What the firmware left, before we changed it */
     uint64_t fw_cr0, fw_cr3, fw_cr4, fw_efer, fw_rsp;
-    char     firmware[64];     /* vendor and revision, ASCII                  */
+    char     firmware[64];     /* vendor, ASCII                               */
+    uint32_t firmware_revision;
     uint64_t tsc_entry, tsc_exit; /* at efi_main, and right after ExitBootServices */
 };
+
+/* ---- what efi/ asks of core/, while the firmware still runs the machine --------------------- */
+
+/* boot_note_cpu - fill in what the firmware left in the control registers */
+void boot_note_cpu(struct boot_info *b);
+
+/* boot_refusal - why Octavo cannot run on this CPU, in one sentence; NULL when it can */
+const char *boot_refusal(void);
+
+/*
+ * boot_early_frames - how many frames the frame distributor needs until stage 4
+ *
+ *   ram_bytes      all RAM in the map      n_descriptors  of the map, with room for growth
+ */
+uint64_t boot_early_frames(uint64_t ram_bytes, uint64_t n_descriptors);
+
+/* kmain_enter - the point of no return; `b` lies in the image */
+NORETURN void kmain_enter(struct boot_info *b);
 
 #endif

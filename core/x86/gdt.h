@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* core/x86/gdt.h - segments, the task state segment, and the stacks it names */
+#ifndef CORE_X86_GDT_H
+#define CORE_X86_GDT_H
+
+#include "mm/types.h"
+
+/* Selectors; the order of the user ones is what SYSRET wants (SDM 2B "SYSRET") */
+enum {
+    SEL_KERNEL_CODE = 0x08,
+    SEL_KERNEL_DATA = 0x10,
+    SEL_USER_CODE32 = 0x18,
+    SEL_USER_DATA = 0x20,
+    SEL_USER_CODE = 0x28,
+    SEL_TSS = 0x30,
+};
+
+/* Numbers in the interrupt stack table, 0 = stay on the current stack */
+enum { IST_NONE, IST_DOUBLE_FAULT, IST_NMI, IST_MACHINE_CHECK, IST_STACKS = IST_MACHINE_CHECK };
+
+/* gdt_start - our own GDT and TSS are in use when it returns; GS base is kept */
+void gdt_start(void);
+
+/* A kernel stack that lies in the image, with a page below it that stage 2 leaves unmapped */
+#define STACK_BYTES ((uint64_t)32 * 1024)
+struct guarded_stack {
+    _Alignas(4096) uint8_t guard[4096];
+    uint8_t bytes[STACK_BYTES];
+};
+_Static_assert(sizeof(struct guarded_stack) == 4096 + 32768, "alignment is ignored: build with -fno-ms-extensions");
+
+enum { STACK_BOOT, STACK_DF, STACK_NMI, STACK_MC, STACKS };
+extern struct guarded_stack image_stacks[STACKS];
+
+/* stack_owner - whose guard page holds this address: "boot", "#DF", ...; NULL when none's */
+const char *stack_owner(uint64_t address);
+
+/* stack_switch - go on with fn(arg) on another stack */
+NORETURN void stack_switch(void *arg, void (*fn)(void *arg), void *stack_top);
+
+#endif

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * core/x86/trap.c - exceptions and interrupts, sorted
+ *
+ *   vector     who              what happens
+ *   0 .. 31    an exception     under trap_try: fn ends there; else a panic with the whole story
+ *   32 .. 254  an interrupt     the handler that was set; the local APIC is told that it is done
+ *   255        spurious         nothing (SDM 3A "Spurious Interrupt")
+ */
+#include "core/x86/trap.h"
+
+#include "core/cpu.h"
+#include "core/log.h"
+#include "core/panic.h"
+#include "core/x86/apic.h"
+#include "core/x86/gdt.h"
+#include "core/x86/unwind.h"
+
+#define VECTOR_SPURIOUS 255
+
+/* bits of a page fault's error code: SDM 3A "Page-Fault Exceptions" */
+#define PF_P    0x01u
+#define PF_W    0x02u
+#define PF_U    0x04u
+#define PF_RSVD 0x08u
+#define PF_I    0x10u
+#define PF_PK   0x20u
+#define PF_SS   0x40u
+
+#define RFLAGS_TF ((uint64_t)1 << 8)
+#define RFLAGS_DF ((uint64_t)1 << 10)
+#define RFLAGS_AC ((uint64_t)1 << 18)
+
+extern const uint8_t trap_stubs[TRAP_VECTORS][16];
+extern const uint8_t trap_try_abort[];
+bool trap_try_run(void (*fn)(void *arg), void *arg, uint64_t *rsp_out);
+void trap_dispatch(struct trap_frame *f);
+
+struct __attribute__((packed)) gate {
+    uint16_t offset_low, selector;
+    uint8_t  ist, type;
+    uint16_t offset_mid;
+    uint32_t offset_high, reserved;
+};
+_Static_assert(sizeof(struct gate) == 16, "SDM 3A \"64-Bit IDT Gate Descriptors\"");
+
+static struct {
+    struct gate idt[TRAP_VECTORS];
+    struct {
+        void (*fn)(void *arg);
+        void *arg;
+    } handler[TRAP_VECTORS];
+} tr;
+
+static const char *const names[TRAP_EXCEPTIONS] = {
+    "#DE divide error", "#DB debug", "NMI", "#BP breakpoint", "#OF overflow", "#BR bound range exceeded",
+    "#UD invalid opcode", "#NM no math coprocessor", "#DF double fault", "coprocessor overrun", "#TS invalid TSS",
+    "#NP segment not present", "#SS stack fault", "#GP general protection", "#PF page fault", NULL,
+    "#MF x87 error", "#AC alignment check", "#MC machine check", "#XM SIMD error", "#VE virtualization",
+    "#CP control protection", NULL, NULL, NULL, NULL, NULL, NULL, "#HV hypervisor injection",
+    "#VC VMM communication", "#SX security", NULL,
+};
+
+const char *trap_name(unsigned vector)
+{
+    if (vector >= TRAP_EXCEPTIONS)
+        return "interrupt";
+    return names[vector] != NULL ? names[vector] : "reserved exception";
+}
+
+void idt_start(void)
+{
+    struct table_register r = { sizeof tr.idt - 1, (uintptr_t)tr.idt };
+
+    for (unsigned v = 0; v < TRAP_VECTORS; v++) {
+        uint64_t to = (uintptr_t)trap_stubs[v];
+
+        tr.idt[v] = (struct gate){
+            .offset_low = (uint16_t)to,
+            .offset_mid = (uint16_t)(to >> 16),
+            .offset_high = (uint32_t)(to >> 32),
+            .selector = SEL_KERNEL_CODE,
+            .ist = v == TRAP_DF    ? IST_DOUBLE_FAULT
+                   : v == TRAP_NMI ? IST_NMI
+                   : v == TRAP_MC  ? IST_MACHINE_CHECK
+                                   : IST_NONE,
+            .type = v == TRAP_BP ? 0xEE : 0x8E, /* present, interrupt gate; INT3 from ring 3 too */
+        };
+    }
+    cpu_lidt(&r);
+}
+
+void trap_handler_set(unsigned vector, void (*fn)(void *arg), void *arg)
+{
+    ASSERT(vector >= TRAP_EXCEPTIONS && vector < TRAP_VECTORS);
+    uint64_t flags = port_irq_save();
+
+    tr.handler[vector].fn = fn;
+    tr.handler[vector].arg = arg;
+    port_irq_restore(flags);
+}
+
+bool trap_try(void (*fn)(void *arg), void *arg, struct trap_caught *caught)
+{
+    struct cpu         *cpu = cpu_this();
+    uint64_t            outer_rsp = cpu->try_rsp;
+    struct trap_caught *outer_caught = cpu->try_caught;
+
+    cpu->try_caught = caught;
+    bool whole = trap_try_run(fn, arg, &cpu->try_rsp);
+    cpu->try_rsp = outer_rsp;
+    cpu->try_caught = outer_caught;
+    return whole;
+}
+
+static void end_try(struct trap_frame *f, struct cpu *cpu)
+{
+    *cpu->try_caught = (struct trap_caught){ f->vector, f->error, f->vector == TRAP_PF ? read_cr2() : 0, f->rip };
+    f->rip = (uintptr_t)trap_try_abort;
+    f->rsp = cpu->try_rsp;
+    f->cs = SEL_KERNEL_CODE;
+    f->ss = SEL_KERNEL_DATA;
+    f->rflags &= ~(RFLAGS_TF | RFLAGS_DF | RFLAGS_AC);
+}
+
+static void dump_error_code(const struct trap_frame *f)
+{
+    uint64_t e = f->error;
+
+    switch (f->vector) {
+    case TRAP_PF:
+        kprintf("  error %#llx: %s by %s: %s\n", ULL(e),
+                e & PF_I ? "execute" : e & PF_W ? "write" : "read", e & PF_U ? "ring 3" : "the kernel",
+                e & PF_RSVD ? "a reserved bit is set in an entry"
+                : !(e & PF_P) ? "nothing is mapped there"
+                : e & PF_PK   ? "the protection key forbids it"
+                : e & PF_SS   ? "shadow stack"
+                              : "the mapping forbids it");
+        break;
+    case TRAP_TS: case TRAP_NP: case TRAP_SS: case TRAP_GP:
+        if (e != 0)
+            kprintf("  error %#llx: selector %#llx of the %s%s\n", ULL(e), ULL(e & 0xFFF8),
+                    e & 2 ? "IDT" : e & 4 ? "LDT" : "GDT", e & 1 ? ", external event" : "");
+        break;
+    default:
+        if (e != 0)
+            kprintf("  error %#llx\n", ULL(e));
+    }
+}
+
+void trap_dump(const struct trap_frame *f)
+{
+    uint64_t    cr2 = read_cr2();
+    const char *stack = stack_owner(cr2);
+
+    kprintf("%s (vector %llu) at %#llx\n", trap_name((unsigned)f->vector), ULL(f->vector), ULL(f->rip));
+    dump_error_code(f);
+    if (f->vector == TRAP_DF && stack != NULL)
+        kprintf("  the %s stack ran into its guard page\n", stack);
+    kprintf("  rax %016llx  rbx %016llx  rcx %016llx  rdx %016llx\n", ULL(f->rax), ULL(f->rbx), ULL(f->rcx), ULL(f->rdx));
+    kprintf("  rsi %016llx  rdi %016llx  rbp %016llx  rsp %016llx\n", ULL(f->rsi), ULL(f->rdi), ULL(f->rbp), ULL(f->rsp));
+    kprintf("  r8  %016llx  r9  %016llx  r10 %016llx  r11 %016llx\n", ULL(f->r8), ULL(f->r9), ULL(f->r10), ULL(f->r11));
+    kprintf("  r12 %016llx  r13 %016llx  r14 %016llx  r15 %016llx\n", ULL(f->r12), ULL(f->r13), ULL(f->r14), ULL(f->r15));
+    kprintf("  rip %016llx  cs %04llx  ss %04llx  rflags %08llx\n", ULL(f->rip), ULL(f->cs), ULL(f->ss), ULL(f->rflags));
+    kprintf("  cr0 %08llx  cr2 %016llx  cr3 %012llx  cr4 %08llx\n", ULL(read_cr0()), ULL(cr2), ULL(read_cr3()), ULL(read_cr4()));
+    if (f->vector == TRAP_PF || f->vector == TRAP_DF)
+        panic_walk(cr2);
+    unwind_print(&(struct unwind_start){ f->rip, f->rsp, f->rbp, f->rbx, f->rsi, f->rdi,
+                                         { f->r12, f->r13, f->r14, f->r15 } });
+}
+
+void trap_dispatch(struct trap_frame *f)
+{
+    if (f->vector >= TRAP_EXCEPTIONS) {
+        if (f->vector == VECTOR_SPURIOUS)
+            return;
+        if (tr.handler[f->vector].fn != NULL)
+            tr.handler[f->vector].fn(tr.handler[f->vector].arg);
+        apic_eoi();
+        return;
+    }
+    struct cpu *cpu = cpu_this();
+
+    if (cpu->try_rsp != 0)
+        end_try(f, cpu);
+    else
+        panic_trap(f);
+}
