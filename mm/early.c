@@ -29,7 +29,7 @@
 
 static struct {
     struct irqlock     lock;
-    struct early_state block GUARDED_BY(lock);
+    struct early_state block; /* [lock] */
 } el = { .lock = IRQLOCK("early", 50) };
 
 void early_start(pfn_t first, uint64_t n)
