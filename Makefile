@@ -91,6 +91,16 @@ $(B)/host/bench-%: $(B)/host/obj/test/bench/bench_%.o $(B)/host/liboctavo.a
 	$(Q)$(HOSTCC) -o $@ $^ -pthread
 $(B)/san/test_%: $(B)/san/obj/test/host/test_%.o $(B)/san/liboctavo.a
 	$(Q)$(HOSTCC) -fsanitize=address,undefined -o $@ $^ -lcmocka -pthread
+# Each fuzz target twice: with libFuzzer, and as a test that replays its corpus.
+FUZZERS := $(patsubst test/fuzz/fuzz_%.c,$(B)/fuzz/%,$(wildcard test/fuzz/fuzz_*.c))
+TESTS   += $(FUZZERS:$(B)/fuzz/%=$(B)/san/test_fuzz_%)
+$(B)/san/test_fuzz_%: $(B)/san/obj/test/fuzz/fuzz_%.o $(B)/san/obj/test/fuzz/replay.o $(B)/san/liboctavo.a
+	$(Q)$(HOSTCC) -fsanitize=address,undefined -o $@ $^ -lcmocka -pthread
+$(B)/fuzz/obj/%.o: %.c Makefile
+	$(call say,FUZZ,$<)
+	$(Q)mkdir -p $(@D) && $(CLANG) $(SAN_CFLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+$(B)/fuzz/%: $(B)/fuzz/obj/test/fuzz/fuzz_%.o $(LIB_SRC:%.c=$(B)/fuzz/obj/%.o) $(TEST_HELP:%.c=$(B)/fuzz/obj/%.o)
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ -lcmocka -pthread
 .SECONDARY:
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
@@ -119,7 +129,7 @@ esp: $(B)/BOOTX64.EFI
 	$(Q)tools/esp.sh $(if $(FORCE),--force) '$(DIR)'
 
 # ---- tests and checks -------------------------------------------------------------------------
-.PHONY: test test-host test-boot lint format
+.PHONY: test test-host test-boot fuzz lint format
 test: NEEDS = all $(TESTS)
 test-host: NEEDS = host $(TESTS)
 test-boot: NEEDS = $(B)/BOOTX64.EFI
@@ -127,6 +137,13 @@ test test-host test-boot:
 	$(Q)tools/setup.sh build run test
 	$(again) $(NEEDS)
 	$(Q)$(PYTHON) test/run.py $(if $(T),-k '$(T)') $(subst test-,,$(filter test-%,$@))
+# Finds stay in build/fuzz/corpus; what crashes is left as build/fuzz/<name>-crash-*.
+fuzz:
+	$(Q)tools/setup.sh build test
+	$(again) $(FUZZERS)
+	$(Q)set -e; for f in $(FUZZERS:$(B)/fuzz/%=%); do mkdir -p $(B)/fuzz/corpus/$$f; \
+	  $(B)/fuzz/$$f -max_total_time=$(SECONDS) -artifact_prefix=$(B)/fuzz/$$f- -print_final_stats=1 \
+	  $(B)/fuzz/corpus/$$f test/fuzz/corpus/$$f; done
 lint:
 	$(Q)tools/setup.sh build run test lint
 	$(Q)tools/lint.sh

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """test/run.py [-k NAME] [host] [boot] - runs the tests and closes with the line `N passed, N failed`
 
-host   every program in build/san/ that has a source test/host/test_*.c (cmocka, sanitizers)
+host   every program in build/san/ that has a source test/host/test_*.c (cmocka, sanitizers), and each
+       fuzz target of test/fuzz/ over its corpus
 boot   test/boot/ under pytest: Octavo in QEMU and Bochs through ovmf/run.sh
 -k     programs and tests whose name contains NAME
 
@@ -32,6 +33,9 @@ def host_programs(name):
             tests = re.findall(r"cmocka_unit_test\w*\(\s*(\w+)", open(os.path.join(folder, file)).read())
             if not name or name in file or any(name in t for t in tests):
                 yield file[:-2]
+    for file in sorted(os.listdir(os.path.join(ROOT, "test/fuzz"))):
+        if re.fullmatch(r"fuzz_\w+\.c", file) and (not name or name in file):
+            yield "test_" + file[:-2]
 
 
 def run_host_program(program):

@@ -131,6 +131,8 @@ static void frames_beyond_52_bits_are_cut_off(void **state)
     assert_int_equal(map.n, 1);
     EXPECT(0, MEM_FREE, ((uint64_t)1 << 40) - 3, (uint64_t)1 << 40, 0xf);
     expect_dropped(MEM_RULE_BEYOND, 9, 2);
+    RUN({ 7, ((uint64_t)1 << 52) - KIB4(3), 3, 0xf });
+    expect_dropped(MEM_RULES, 0, 0);
 }
 
 static void unaligned_free_memory_shrinks_and_any_other_grows(void **state)
