@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* core/port.c - mm/port.h on the real machine (its log is in core/log.c, its panic in core/panic.c) */
+#include "core/port.h"
+
+#include "core/cpu.h"
+#include "core/x86/paging.h"
+
+#define RFLAGS_IF ((uint64_t)1 << 9)
+
+static uint64_t direct_base; /* 0 on the firmware's tables: they map RAM at its own addresses */
+
+void  port_direct_map(va_t base) { direct_base = base.raw; }
+void *port_ptr(pa_t p) { return (void *)(direct_base + p.raw); }
+
+unsigned port_cpu(void) { return (unsigned)gs_read_u64(offsetof(struct cpu, number)); }
+unsigned port_cpus(void) { return 1; }
+void     port_relax(void) { cpu_pause(); }
+uint64_t port_clock(void) { return cpu_rdtsc(); }
+
+uint64_t port_irq_save(void)
+{
+    uint64_t flags = cpu_flags();
+
+    cpu_cli();
+    return flags;
+}
+
+void port_irq_restore(uint64_t flags)
+{
+    if (flags & RFLAGS_IF)
+        cpu_sti();
+}
+
+void port_tlb_page(va_t page) { cpu_invlpg(page.raw); }
+
+/* SDM 3A "Operations that Invalidate TLBs": a change of CR4.PGE drops everything, global or not */
+void port_tlb_all(bool globals)
+{
+    uint64_t cr4 = read_cr4();
+
+    if (globals) {
+        write_cr4(cr4 ^ CR4_PGE);
+        write_cr4(cr4);
+    } else {
+        write_cr3(read_cr3());
+    }
+}
+
+void irqlock_wait(struct irqlock *l)
+{
+    do {
+        while (atomic_load_explicit(&l->held, memory_order_relaxed) != 0)
+            cpu_pause();
+    } while (atomic_exchange_explicit(&l->held, 1, memory_order_acquire) != 0);
+}
+
+#ifdef OCTAVO_DEBUG
+void irqlock_taken(const struct irqlock *l)
+{
+    struct cpu *c = cpu_this();
+
+    if (c->lock_depth > 0 && c->lock_ranks[c->lock_depth - 1] >= l->rank)
+        PANIC("lock %s (rank %u) taken under rank %u", l->name, l->rank, c->lock_ranks[c->lock_depth - 1]);
+    ASSERT(c->lock_depth < ARRAY_LEN(c->lock_ranks));
+    c->lock_ranks[c->lock_depth++] = l->rank;
+}
+
+void irqlock_dropped(const struct irqlock *l)
+{
+    struct cpu *c = cpu_this();
+
+    ASSERT(c->lock_depth > 0 && c->lock_ranks[c->lock_depth - 1] == l->rank);
+    c->lock_depth--;
+}
+#endif
