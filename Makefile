@@ -17,6 +17,7 @@
 
 CLANG ?= clang
 LLD   ?= lld-link
+NM    ?= llvm-nm
 HOSTCC ?= gcc
 PYTHON ?= /usr/bin/python3
 T ?=
@@ -41,8 +42,7 @@ EFI_CFLAGS := $(EFI_ARCH) -std=c11 -O2 -gdwarf-4 -ffreestanding -fshort-wchar -m
 EFI_SRC := $(sort $(wildcard efi/*.c core/*.c core/*/*.c mm/*.c core/x86/*.S))
 EFI_SRC := $(filter-out core/user/%,$(EFI_SRC))
 EFI_OBJ := $(EFI_SRC:%=$(B)/efi/%.obj)
-EFI_LDFLAGS := /subsystem:efi_application /entry:efi_main /nodefaultlib /dynamicbase /Brepro /debug:dwarf \
-  /opt:ref /opt:icf /filealign:4096
+EFI_LDFLAGS := /subsystem:efi_application /entry:efi_main /nodefaultlib /dynamicbase /Brepro /opt:ref
 
 $(B)/efi/efi/%.c.obj: EFI_CFLAGS += -isystem $(EFI_INC) -isystem $(EFI_INC)/x86_64
 # the loops of memcpy and memset must not become calls of memcpy and memset
@@ -54,9 +54,24 @@ $(B)/efi/%.S.obj: %.S Makefile
 	$(call say,AS,$<)
 	$(Q)mkdir -p $(@D) && $(CLANG) $(EFI_ARCH) -I. -gdwarf-4 -ffile-prefix-map=$(CURDIR)=. -MMD -MP -c $< -o $@
 
-$(B)/BOOTX64.EFI: $(EFI_OBJ)
+# Linked three times: without names, to learn where the functions lie; with their table, for debuggers
+# (build/octavo.debug has the DWARF); and the same again without DWARF, the image that boots.
+link = $(Q)$(LLD) $(EFI_LDFLAGS) $(1) /out:$@ $(filter %.obj,$^)
+$(B)/efi/nosyms.efi: $(EFI_OBJ) $(B)/efi/syms0.S.obj
 	$(call say,LD,$@)
-	$(Q)$(LLD) $(EFI_LDFLAGS) /out:$@ $(EFI_OBJ)
+	$(call link,/debug:dwarf)
+$(B)/efi/syms0.S: tools/symtab.py
+	$(Q)mkdir -p $(@D) && $(PYTHON) tools/symtab.py </dev/null >$@
+$(B)/efi/syms.S: $(B)/efi/nosyms.efi tools/symtab.py
+	$(Q)$(NM) --defined-only $< | $(PYTHON) tools/symtab.py >$@
+$(B)/efi/%.S.obj: $(B)/efi/%.S
+	$(Q)$(CLANG) $(EFI_ARCH) -c $< -o $@
+$(B)/octavo.debug: $(EFI_OBJ) $(B)/efi/syms.S.obj
+	$(call say,LD,$@)
+	$(call link,/debug:dwarf)
+$(B)/BOOTX64.EFI: $(EFI_OBJ) $(B)/efi/syms.S.obj $(B)/octavo.debug
+	$(call say,LD,$@)
+	$(call link,)
 
 # ---- the host: mm/ in a Linux process ---------------------------------------------------------
 HOST_CFLAGS := -std=c11 -O2 -g -D_GNU_SOURCE $(WARN) -I.

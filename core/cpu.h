@@ -21,6 +21,6 @@ struct cpu {
     uint32_t lock_ranks[16];
 };
 
-static inline struct cpu *cpu_this(void) { return (struct cpu *)gs_read_u64(offsetof(struct cpu, self)); }
+static inline struct cpu *cpu_this(void) { return (struct cpu *)GS_READ_U64(offsetof(struct cpu, self)); }
 
 #endif

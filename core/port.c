@@ -12,7 +12,7 @@ static uint64_t direct_base; /* 0 on the firmware's tables: they map RAM at its 
 void  port_direct_map(va_t base) { direct_base = base.raw; }
 void *port_ptr(pa_t p) { return (void *)(direct_base + p.raw); }
 
-unsigned port_cpu(void) { return (unsigned)gs_read_u64(offsetof(struct cpu, number)); }
+unsigned port_cpu(void) { return (unsigned)GS_READ_U64(offsetof(struct cpu, number)); }
 unsigned port_cpus(void) { return 1; }
 void     port_relax(void) { cpu_pause(); }
 uint64_t port_clock(void) { return cpu_rdtsc(); }

@@ -2,19 +2,20 @@
 # SPDX-License-Identifier: MIT
 """Turn `llvm-nm --defined-only IMAGE` (standard input) into the symbol table for backtraces.
 
-usage: symtab.py IMAGE_BASE < nm-output > symtab.S
+usage: symtab.py < nm-output > symtab.S
 
 The table stands in a section of its own, behind the code, so that linking again with the full table
 moves no function.
 """
 import sys
 
-base = int(sys.argv[1], 0)
+IMAGE_BASE = 0x140000000  # lld-link's default
+
 functions = {}
 for line in sys.stdin:
     fields = line.split()
     if len(fields) == 3 and fields[1] in "tT" and not fields[2].startswith("."):
-        functions.setdefault(int(fields[0], 16) - base, fields[2])
+        functions.setdefault(int(fields[0], 16) - IMAGE_BASE, fields[2])
 
 print("# made by tools/symtab.py")
 print('        .section .syms,"dr"')

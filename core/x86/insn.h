@@ -165,13 +165,13 @@ static inline void rep_movsq(void *to, const void *from, size_t n_words)
 
 /* ---- this CPU's own data ------------------------------------------------------------------- */
 
-/* gs_read_u64 - the 64-bit word at `offset` from GS base, where a CPU's struct cpu lies */
-static inline uint64_t gs_read_u64(size_t offset)
-{
-    uint64_t value;
-
-    __asm__("movq %%gs:(%1), %0" : "=r"(value) : "r"(offset));
-    return value;
-}
+/* GS_READ_U64 - the 64-bit word at a constant offset from GS base, where a CPU's struct cpu lies */
+#define GS_READ_U64(offset)                                                                       \
+    ({                                                                                            \
+        uint64_t gs_value_;                                                                       \
+                                                                                                  \
+        __asm__("movq %%gs:%c1, %0" : "=r"(gs_value_) : "i"(offset));                             \
+        gs_value_;                                                                                \
+    })
 
 #endif

@@ -1,19 +1,19 @@
-# SPDX-License-Identifier: MIT
-#
-# core/x86/trap.S - where the CPU enters on an exception or interrupt, and how trap_try comes back
-#
-# Each vector has a stub of 16 bytes that makes the stack look alike for all of them:
-#
-#        ss rsp rflags cs rip        pushed by the CPU
-#        error                       pushed by the CPU for some exceptions, else 0 here
-#        vector                      pushed here
-#        rax rbx ... r15             pushed by trap_common; RSP now points at a struct trap_frame
-#
-# The .seh lines describe that to the unwinder (core/x86/unwind.c): a backtrace runs through traps.
+// SPDX-License-Identifier: MIT
+//
+// core/x86/trap.S - where the CPU enters on an exception or interrupt, and how trap_try comes back
+//
+// Each vector has a stub of 16 bytes that makes the stack look alike for all of them:
+//
+//        ss rsp rflags cs rip        pushed by the CPU
+//        error                       pushed by the CPU for some exceptions, else 0 here
+//        vector                      pushed here
+//        rax rbx ... r15             pushed by trap_common; RSP now points at a struct trap_frame
+//
+// The .seh lines describe that to the unwinder (core/x86/unwind.c): a backtrace runs through traps.
 
         .text
 
-# Exceptions with an error code: SDM 3A table "Protected-Mode Exceptions and Interrupts"
+// Exceptions with an error code: SDM 3A table "Protected-Mode Exceptions and Interrupts"
         .balign 16
         .globl trap_stubs
 trap_stubs:
@@ -66,7 +66,7 @@ trap_common:
         .seh_pushreg %r14
         pushq %r15
         .seh_pushreg %r15
-        subq $32, %rsp          # the callee's home space (Windows x64 calling convention)
+        subq $32, %rsp          // the callee's home space (Windows x64 calling convention)
         .seh_stackalloc 32
         .seh_endprologue
         cld
@@ -92,10 +92,10 @@ trap_common:
         iretq
         .seh_endproc
 
-# bool trap_try_run(void (*fn)(void *), void *arg, uint64_t *rsp_out)
-#
-# Saves what a callee must preserve, notes the stack, calls fn(arg), returns true. An exception in fn
-# makes trap_dispatch return to trap_try_abort with that stack: the same way out, but false.
+// bool trap_try_run(void (*fn)(void *), void *arg, uint64_t *rsp_out)
+//
+// Saves what a callee must preserve, notes the stack, calls fn(arg), returns true. An exception in fn
+// makes trap_dispatch return to trap_try_abort with that stack: the same way out, but false.
         .balign 16
         .def trap_try_run; .scl 2; .type 32; .endef
         .globl trap_try_run
@@ -117,7 +117,7 @@ trap_try_run:
         .seh_pushreg %r14
         pushq %r15
         .seh_pushreg %r15
-        subq $40, %rsp          # home space, and RSP a multiple of 16
+        subq $40, %rsp          // home space, and RSP a multiple of 16
         .seh_stackalloc 40
         .seh_endprologue
         movq %rsp, (%r8)
@@ -142,7 +142,7 @@ try_out:
         retq
         .seh_endproc
 
-# void gdt_load(const struct table_register *gdt, uint64_t code_selector, uint64_t data_selector)
+// void gdt_load(const struct table_register *gdt, uint64_t code_selector, uint64_t data_selector)
         .balign 16
         .globl gdt_load
 gdt_load:
@@ -158,17 +158,17 @@ gdt_load:
         pushq %rax
         lretq
 
-# noreturn void stack_switch(void *arg, void (*fn)(void *), void *stack_top)
+// noreturn void stack_switch(void *arg, void (*fn)(void *), void *stack_top)
         .balign 16
         .globl stack_switch
 stack_switch:
         movq %r8, %rsp
         xorl %ebp, %ebp
         subq $32, %rsp
-        pushq $0                # no caller: a backtrace ends here
+        pushq $0                // no caller: a backtrace ends here
         jmpq *%rdx
 
-# void unwind_capture(struct unwind_start *out)
+// void unwind_capture(struct unwind_start *out)
         .balign 16
         .globl unwind_capture
 unwind_capture:

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* core/machine.h - what start-up learned about this machine, for the console and the self-tests */
+#ifndef CORE_MACHINE_H
+#define CORE_MACHINE_H
+
+#include "core/boot_info.h"
+#include "mm/range.h"
+
+struct machine {
+    const struct boot_info *boot;
+    struct mem_map          map;                 /* the firmware's memory map, normalised  */
+    uint64_t                stage_ticks[4];      /* what each stage took                   */
+    uint64_t                boot_services_bytes; /* that came back with stage 4            */
+};
+
+/* machine_info - complete after stage 4; kmain owns it */
+const struct machine *machine_info(void);
+
+#endif
