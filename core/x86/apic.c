@@ -11,6 +11,7 @@
 #include "core/dev/acpi.h"
 #include "core/x86/cpuid.h"
 #include "core/x86/insn.h"
+#include "core/x86/irq.h"
 #include "core/x86/mmio.h"
 #include "core/x86/trap.h"
 #include "mm/kva.h"

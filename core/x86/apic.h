@@ -23,11 +23,4 @@ uint32_t apic_id(void);
 /* apic_eoi - the interrupt is done; harmless before apic_start() */
 void apic_eoi(void);
 
-/*
- * irq_attach_isa - call fn(arg), with interrupts off, whenever ISA interrupt 0..15 comes, on this CPU
- *
- *   Errors  ERR_INVAL  no such interrupt      ERR_NOENT  no I/O APIC serves it
- */
-err_t irq_attach_isa(unsigned isa_irq, void (*fn)(void *arg), void *arg) MUST_USE;
-
 #endif
