@@ -27,6 +27,7 @@
 #include "core/x86/apic.h"
 #include "core/x86/cpuid.h"
 #include "core/x86/gdt.h"
+#include "core/x86/image.h"
 #include "core/x86/paging.h"
 #include "core/x86/time.h"
 #include "core/x86/trap.h"
