@@ -161,7 +161,7 @@ fuzz:
 	  $(B)/fuzz/corpus/$$f test/fuzz/corpus/$$f; done
 lint:
 	$(Q)tools/setup.sh build run test lint
-	$(Q)tools/lint.sh
+	$(Q)EFI_CFLAGS='$(EFI_CFLAGS) -isystem $(EFI_INC) -isystem $(EFI_INC)/x86_64' HOST_CFLAGS='$(HOST_CFLAGS)' tools/lint.sh
 format:
 	$(Q)tools/setup.sh lint
 	$(Q)git ls-files '*.c' '*.h' | xargs clang-format -i

@@ -15,11 +15,11 @@ build  gnu-efi                /usr/include/efi/efi.h
 build  gcc                    gcc
 build  libc6-dev              /usr/include/stdio.h
 build  binutils               ar
+build  python3                /usr/bin/python3
 run    qemu-system-x86        qemu-system-x86_64
 run    ovmf                   /usr/share/OVMF/OVMF_CODE_4M.fd
 run    mtools                 mcopy
 run    fdisk                  sfdisk
-run    python3                /usr/bin/python3
 test   libcmocka-dev          /usr/include/cmocka.h
 test   python3-pytest         python:pytest
 test   python3-pytest-xdist   python:xdist
