@@ -73,7 +73,7 @@ def run_host(name):
 def run_boot(name):
     with tempfile.TemporaryDirectory() as folder:
         report = os.path.join(folder, "report.xml")
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", str(WORKERS),
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", str(WORKERS), "--dist", "loadgroup",
                    "--junitxml", report, os.path.join(ROOT, "test/boot")]
         status = subprocess.run(command + (["-k", name] if name else []), cwd=ROOT).returncode
         if status == 5 and name:  # nothing of that name here
