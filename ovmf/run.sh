@@ -277,21 +277,23 @@ plain() {
     sed $unbuffered -e "s/${esc}\[[0-9;=?]*[A-Za-z]//g" -e "s/${esc}[()][A-Z0-9]//g" -e "s/$cr//g"
 }
 
-# await_prompt: the commands are done and the console waits for the next line
+# await_prompt: the commands are done and the console waits for the next line: nothing comes after a prompt
 await_prompt() {
+    local size before=-1
     while kill -0 "$emulator_pid" 2>/dev/null; do
-        [[ $(tail -c 8 "$log" | tr -d '\0') != 'octavo> ' ]] || return 0
-        sleep 0.3
+        size=$(wc -c <"$log")
+        [[ $size != "$before" || $(tail -c 8 "$log" | tr -d '\0') != 'octavo> ' ]] || return 0
+        before=$size
+        sleep 0.5
     done
     return 1
 }
 
 take_screenshot() {
     await_prompt || return 0
-    sleep 1
-    echo "screendump $tmp/screen.ppm" >"$tmp/monitor.in"
-    await_prompt
-    sleep 1
+    # a second monitor command that fills another file: when that is there, the first is done
+    printf 'screendump %s\nscreendump %s\n' "$tmp/screen.ppm" "$tmp/again.ppm" >"$tmp/monitor.in"
+    while [ ! -s "$tmp/again.ppm" ] && kill -0 "$emulator_pid" 2>/dev/null; do sleep 0.2; done
     "$here/tools/ppm2png.py" "$tmp/screen.ppm" "$shot" && say "screenshot in $shot"
 }
 
