@@ -41,13 +41,20 @@ EFI_CFLAGS := $(EFI_ARCH) -std=c11 -O2 -gdwarf-4 -ffreestanding -fshort-wchar -m
   -fno-stack-protector -ffile-prefix-map=$(CURDIR)=. -Wthread-safety $(WARN) -I.
 EFI_SRC := $(sort $(wildcard efi/*.c core/*.c core/*/*.c mm/*.c core/x86/*.S))
 EFI_SRC := $(filter-out core/user/%,$(EFI_SRC))
-EFI_OBJ := $(EFI_SRC:%=$(B)/efi/%.obj)
+EFI_OBJ := $(EFI_SRC:%=$(B)/efi/%.obj) $(B)/efi/font.c.obj
+FONTS   ?= /usr/share/consolefonts/spleen-8x16.psfu.gz /usr/share/consolefonts/spleen-16x32.psfu.gz
 EFI_LDFLAGS := /subsystem:efi_application /entry:efi_main /nodefaultlib /dynamicbase /Brepro /opt:ref
 
 $(B)/efi/efi/%.c.obj: EFI_CFLAGS += -isystem $(EFI_INC) -isystem $(EFI_INC)/x86_64
 # the loops of memcpy and memset must not become calls of memcpy and memset
 $(B)/efi/core/str.c.obj: EFI_CFLAGS += -fno-builtin
 $(B)/efi/%.c.obj: %.c Makefile
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CLANG) $(EFI_CFLAGS) -MMD -MP -c $< -o $@
+$(B)/font.c: tools/mkfont.py Makefile
+	$(call say,FONT,$@)
+	$(Q)mkdir -p $(@D) && $(PYTHON) tools/mkfont.py $@ $(FONTS)
+$(B)/efi/font.c.obj: $(B)/font.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CLANG) $(EFI_CFLAGS) -MMD -MP -c $< -o $@
 $(B)/efi/%.S.obj: %.S Makefile
@@ -78,7 +85,7 @@ HOST_CFLAGS := -std=c11 -O2 -g -D_GNU_SOURCE $(WARN) -I.
 SAN_CFLAGS  := -std=c11 -O1 -g -D_GNU_SOURCE -DOCTAVO_DEBUG $(WARN) -I. \
   -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 # Files of core/ that ask nothing of the machine are tested on the host too.
-CORE_PORTABLE := core/fmt.c $(wildcard core/console/line.c core/console/words.c)
+CORE_PORTABLE := core/fmt.c core/dev/keymap.c $(addprefix core/console/,line.c term.c words.c)
 LIB_SRC   := $(wildcard mm/*.c) $(CORE_PORTABLE) test/host/port_host.c
 HOST_TOOLS := $(patsubst test/host/tool_%.c,$(B)/host/octavo-%,$(wildcard test/host/tool_*.c))
 TESTS     := $(patsubst test/host/%.c,$(B)/san/%,$(wildcard test/host/test_*.c))
