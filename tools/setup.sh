@@ -16,6 +16,7 @@ build  gcc                    gcc
 build  libc6-dev              /usr/include/stdio.h
 build  binutils               ar
 build  python3                /usr/bin/python3
+build  fonts-spleen           /usr/share/consolefonts/spleen-8x16.psfu.gz
 run    qemu-system-x86        qemu-system-x86_64
 run    ovmf                   /usr/share/OVMF/OVMF_CODE_4M.fd
 run    mtools                 mcopy

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/* core/console/cmd_machine.c - the machine around the memory: cpu, log, reboot, poweroff */
+#include "core/console/commands.h"
+#include "core/fmt.h"
+#include "core/log.h"
+#include "core/machine.h"
+#include "core/power.h"
+#include "core/x86/apic.h"
+#include "core/x86/cpuid.h"
+#include "core/x86/insn.h"
+#include "core/x86/paging.h"
+#include "core/x86/time.h"
+
+#define MSR_EFER 0xC0000080u
+
+struct bit_name {
+    uint64_t    bit;
+    const char *name;
+};
+
+static const struct bit_name cr0_bits[] = {
+    { CR0_PG, "PG" }, { CR0_WP, "WP" }, { CR0_NE, "NE" }, { CR0_ET, "ET" },
+    { CR0_MP, "MP" }, { CR0_PE, "PE" }, { 0, NULL },
+};
+static const struct bit_name cr4_bits[] = {
+    { CR4_CET, "CET" },   { CR4_SMAP, "SMAP" },  { CR4_SMEP, "SMEP" },     { CR4_PCIDE, "PCIDE" },
+    { CR4_LA57, "LA57" }, { CR4_UMIP, "UMIP" },  { CR4_OSXMM, "OSXMMEXC" }, { CR4_OSFXSR, "OSFXSR" },
+    { CR4_PGE, "PGE" },   { CR4_MCE, "MCE" },    { CR4_PAE, "PAE" },       { 0, NULL },
+};
+static const struct bit_name efer_bits[] = {
+    { EFER_NXE, "NXE" }, { EFER_LMA, "LMA" }, { EFER_LME, "LME" }, { EFER_SCE, "SCE" }, { 0, NULL },
+};
+
+/* "CR0   0x80010033  PG WP ..."; what the firmware had left stands behind it */
+static void print_register(const char *name, uint64_t value, uint64_t left, const struct bit_name *bits)
+{
+    kprintf("%-10s %#-12llx firmware left %#-12llx ", name, ULL(value), ULL(left));
+    for (; bits->name != NULL; bits++)
+        if ((value & bits->bit) != 0)
+            kprintf(" %s", bits->name);
+    kprintf("\n");
+}
+
+static void print_features(const struct cpu_features *f)
+{
+    const struct {
+        const char *name;
+        bool        has;
+    } all[] = {
+        { "NX", f->nx },         { "PGE", f->pge },         { "PAT", f->pat },       { "1GiB-pages", f->gib_pages },
+        { "SMEP", f->smep },     { "SMAP", f->smap },       { "UMIP", f->umip },     { "LA57", f->la57 },
+        { "PKU", f->pku },       { "PCID", f->pcid },       { "INVPCID", f->invpcid }, { "x2APIC", f->x2apic },
+        { "CET-SS", f->cet_ss }, { "CET-IBT", f->cet_ibt }, { "ERMS", f->erms },     { "invariant-TSC", f->tsc_invariant },
+    };
+
+    for (unsigned has = 0; has < 2; has++) {
+        kprintf("%-10s", has == 0 ? "features" : "without");
+        for (size_t i = 0; i < ARRAY_LEN(all); i++)
+            if (all[i].has == (has == 0))
+                kprintf(" %s", all[i].name);
+        kprintf("\n");
+    }
+}
+
+static err_t cpu(unsigned argc, char *argv[])
+{
+    const struct cpu_features *f = cpu_features();
+    const struct boot_info    *b = machine_info()->boot;
+
+    (void)argv;
+    if (argc > 1)
+        return ERR_SYNTAX;
+    kprintf("%-10s %s %s%s\n", "cpu", f->vendor, f->brand, f->hypervisor ? " (under a hypervisor)" : "");
+    kprintf("%-10s %u bits virtual, %u bits physical\n", "addresses", f->virt_bits, f->phys_bits);
+    print_features(f);
+    print_register("CR0", read_cr0(), b->fw_cr0, cr0_bits);
+    print_register("CR4", read_cr4(), b->fw_cr4, cr4_bits);
+    print_register("EFER", rdmsr(MSR_EFER), b->fw_efer, efer_bits);
+    kprintf("%-10s %#-12llx firmware left %#-12llx  %u levels\n", "CR3", ULL(read_cr3()), ULL(b->fw_cr3),
+            (read_cr4() & CR4_LA57) != 0 ? 5 : 4);
+    kprintf("%-10s %#-12llx firmware left %#llx\n", "RSP", ULL(cpu_rsp()), ULL(b->fw_rsp));
+    kprintf("%-10s %s, id %u\n", "APIC", apic_mode(), apic_id());
+    kprintf("%-10s %u.%03u MHz by %s\n", "TSC", time_tsc_khz() / 1000, time_tsc_khz() % 1000, time_source());
+    kprintf("%-10s %s %u.%u\n", "firmware", b->firmware, b->firmware_revision >> 16, b->firmware_revision & 0xffff);
+    return ERR_OK;
+}
+
+static err_t log(unsigned argc, char *argv[])
+{
+    uint64_t n_lines = 0;
+
+    if (argc > 2)
+        return ERR_SYNTAX;
+    if (argc == 2 && fmt_read_u64(argv[1], &n_lines) != ERR_OK)
+        return ERR_SYNTAX;
+    log_replay(kwrite, (unsigned)min_u64(n_lines, UINT32_MAX));
+    return ERR_OK;
+}
+
+static err_t reboot(unsigned argc, char *argv[])
+{
+    (void)argv;
+    if (argc > 1)
+        return ERR_SYNTAX;
+    power_reboot();
+}
+
+static err_t poweroff(unsigned argc, char *argv[])
+{
+    (void)argv;
+    if (argc > 1)
+        return ERR_SYNTAX;
+    power_off(shell_exec_status());
+}
+
+const struct command commands_machine[] = {
+    { "cpu", "", "what this CPU can do, how it is set, and how the firmware left it", cpu },
+    { "log", "[LINES]", "what was logged, or the last LINES of it", log },
+    { "reboot", "", "start the machine again", reboot },
+    { "poweroff", "", "switch the machine off; the exit status says if a command of octavo.conf failed", poweroff },
+    { NULL, NULL, NULL, NULL },
+};

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * core/dev/serial.c - the first serial port
+ *
+ * Source: National Semiconductor PC16550D data sheet, "Registers". Most PCs have no port, and some
+ * have one whose transmitter never gets ready: every wait is bounded, and a port that stays busy is
+ * only written when it happens to be ready.
+ */
+#include "core/dev/serial.h"
+
+#include "core/log.h"
+#include "core/x86/insn.h"
+#include "core/x86/irq.h"
+
+#define COM1     0x3f8
+#define COM1_IRQ 4
+
+enum {
+    DATA = COM1, /* receive and transmit; with LCR_DLAB the divisor's low byte */
+    IER = COM1 + 1,
+    FCR = COM1 + 2,
+    IIR = COM1 + 2,
+    LCR = COM1 + 3,
+    MCR = COM1 + 4,
+    LSR = COM1 + 5,
+};
+
+#define IER_RECEIVED 0x01 /* interrupt on received data                                */
+#define FCR_START    0x87 /* FIFOs on and emptied, interrupt at 8 bytes or when idle   */
+#define IIR_FIFOS    0xc0 /* both bits: this is a 16550A, its FIFOs work               */
+#define LCR_8N1      0x03
+#define LCR_DLAB     0x80
+#define MCR_NORMAL   0x0b /* DTR, RTS, and OUT2, which lets the interrupt out of the chip */
+#define MCR_LOOPBACK 0x1e
+#define LSR_RECEIVED 0x01
+#define LSR_EMPTY    0x20 /* the transmitter takes a byte, or a FIFO full of them      */
+
+#define DIVISOR_115200 1
+#define FIFO_BYTES     16
+#define PROBE_BYTE     0xae
+/* A port read takes about a microsecond, a full FIFO 1.4 ms on the line. */
+#define WAIT_READS 20000
+#define WAITS_LOST 4 /* that many in a row were in vain: do not wait again until it is ready */
+
+static struct {
+    bool     present;
+    unsigned burst; /* bytes that fit once LSR_EMPTY is set */
+    unsigned waits_lost;
+    void (*got)(char byte);
+} serial;
+
+static bool wait_for(uint8_t bit)
+{
+    for (unsigned i = 0; i < WAIT_READS; i++)
+        if ((inb(LSR) & bit) != 0)
+            return true;
+    return false;
+}
+
+static bool ready_to_send(void)
+{
+    bool ready = serial.waits_lost < WAITS_LOST ? wait_for(LSR_EMPTY) : (inb(LSR) & LSR_EMPTY) != 0;
+
+    serial.waits_lost = ready ? 0 : serial.waits_lost + (serial.waits_lost < WAITS_LOST);
+    return ready;
+}
+
+static void send(char byte)
+{
+    static unsigned room;
+
+    if (room == 0)
+        room = ready_to_send() ? serial.burst : 0;
+    if (room == 0)
+        return;
+    outb(DATA, (uint8_t)byte);
+    room--;
+}
+
+static void serial_write(const char *text, size_t n_bytes)
+{
+    for (size_t i = 0; i < n_bytes; i++) {
+        if (text[i] == '\n')
+            send('\r');
+        send(text[i]);
+    }
+}
+
+static struct out_sink serial_sink = { .write = serial_write };
+
+static void program(void)
+{
+    outb(IER, 0);
+    outb(LCR, LCR_DLAB);
+    outb(DATA, DIVISOR_115200);
+    outb(IER, DIVISOR_115200 >> 8);
+    outb(LCR, LCR_8N1);
+    outb(FCR, FCR_START);
+}
+
+/* What is sent in loopback comes back; where there is no port, all bits read as 1. */
+static bool probe(void)
+{
+    if (inb(LSR) == 0xff)
+        return false;
+    program();
+    outb(MCR, MCR_LOOPBACK);
+    outb(DATA, PROBE_BYTE);
+    return wait_for(LSR_RECEIVED) && inb(DATA) == PROBE_BYTE;
+}
+
+err_t serial_start(void)
+{
+    if (!probe())
+        return ERR_NOENT;
+    outb(MCR, MCR_NORMAL);
+    serial.burst = (inb(IIR) & IIR_FIFOS) == IIR_FIFOS ? FIFO_BYTES : 1;
+    serial.present = true;
+    out_attach(&serial_sink);
+    return ERR_OK;
+}
+
+/* Bounded by what a FIFO can hold: a port that always claims to have data must not keep us here. */
+static void on_interrupt(void *arg)
+{
+    (void)arg;
+    for (unsigned i = 0; i < 2 * FIFO_BYTES && (inb(LSR) & LSR_RECEIVED) != 0; i++)
+        serial.got((char)inb(DATA));
+}
+
+err_t serial_listen(void (*got)(char byte))
+{
+    err_t err;
+
+    if (!serial.present)
+        return ERR_NOENT;
+    serial.got = got;
+    err = irq_attach_isa(COM1_IRQ, on_interrupt, NULL);
+    if (err != ERR_OK)
+        return err;
+    outb(IER, IER_RECEIVED);
+    on_interrupt(NULL); /* a byte that came before would keep the line up, and no edge would follow */
+    return ERR_OK;
+}

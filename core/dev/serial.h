@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* core/dev/serial.h - the first serial port: a 16550 at 0x3f8, 115200 baud, 8N1 */
+#ifndef CORE_DEV_SERIAL_H
+#define CORE_DEV_SERIAL_H
+
+#include "mm/err.h"
+#include "mm/types.h"
+
+/*
+ * serial_start - look for the port, set it up and send everything printed from now on there
+ *
+ *   Errors  ERR_NOENT  no port answers: nothing was changed, everything works without
+ */
+err_t serial_start(void) MUST_USE;
+
+/*
+ * serial_listen - from now on got(byte) is called, by interrupt, for each byte that arrives
+ *
+ *   Errors  ERR_NOENT  there is no port, and what attaching to the interrupt can fail with
+ */
+err_t serial_listen(void (*got)(char byte)) MUST_USE;
+
+#endif
