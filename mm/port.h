@@ -53,6 +53,31 @@ void port_tlb_page(va_t page);
 /* port_tlb_all - forget this CPU's translations; `globals`: the global ones as well */
 void port_tlb_all(bool globals);
 
+/* port_tlb_pcid_page - forget this CPU's translations of a page under another PCID, not global ones (INVPCID) */
+void port_tlb_pcid_page(unsigned pcid, va_t page);
+
+/*
+ * port_space_load - use this top table on this CPU from now on (CR3)
+ *
+ *   keep   translations cached under the PCID may stay; only with PCIDs on
+ */
+void port_space_load(pfn_t root, unsigned pcid, bool keep);
+
+/*
+ * port_cpus_call - run fn(arg), interrupts off, on each of these CPUs; return when all have
+ *
+ *   cpus   bit n is CPU n; the CPU that calls is not among them
+ *   Locks  the caller holds none that is taken with interrupts off
+ */
+void port_cpus_call(uint64_t cpus, void (*fn)(void *arg), void *arg);
+
+/*
+ * port_va_ptr - the pointer to a virtual address of the kernel's half of the tables in use on this CPU
+ *
+ *   In the machine the address itself; elsewhere the tables are walked as the CPU would.
+ */
+void *port_va_ptr(va_t v);
+
 /* ---- words to people ----------------------------------------------------------------------- */
 
 enum port_level { PORT_ERROR, PORT_WARN, PORT_INFO, PORT_DEBUG };

@@ -58,8 +58,43 @@ unsigned port_cpus(void) { return host.n_cpus; }
 void     port_relax(void) { sched_yield(); }
 uint64_t port_irq_save(void) { return 0; }
 void     port_irq_restore(uint64_t flags) { (void)flags; }
-void     port_tlb_page(va_t page) { (void)page, host_tlb_pages++; }
-void     port_tlb_all(bool globals) { (void)globals, host_tlb_alls++; }
+
+void *(*host_va_hook)(va_t v);
+void (*host_tlb_hook)(const struct host_tlb_event *event);
+
+static void tlb_event(enum host_tlb_kind kind, uint64_t what, unsigned pcid, bool flag)
+{
+    if (host_tlb_hook != NULL)
+        host_tlb_hook(&(struct host_tlb_event){ kind, my_cpu, what, pcid, flag });
+}
+
+void port_tlb_page(va_t page)
+{
+    host_tlb_pages++;
+    tlb_event(HOST_TLB_PAGE, page.raw, 0, true);
+}
+
+void port_tlb_all(bool globals)
+{
+    host_tlb_alls++;
+    tlb_event(HOST_TLB_ALL, 0, 0, globals);
+}
+
+void port_tlb_pcid_page(unsigned pcid, va_t page) { tlb_event(HOST_TLB_PCID_PAGE, page.raw, pcid, false); }
+
+void port_space_load(pfn_t root, unsigned pcid, bool keep) { tlb_event(HOST_TLB_LOAD, root.idx, pcid, keep); }
+
+void port_cpus_call(uint64_t cpus, void (*fn)(void *arg), void *arg)
+{
+    unsigned caller = my_cpu;
+
+    for (my_cpu = 0; my_cpu < host.n_cpus; my_cpu++)
+        if ((cpus >> my_cpu & 1) != 0)
+            fn(arg);
+    my_cpu = caller;
+}
+
+void *port_va_ptr(va_t v) { return host_va_hook(v); }
 
 uint64_t port_clock(void)
 {

@@ -41,4 +41,18 @@ void host_log_quiet(bool quiet);
 /* What port_tlb_page and port_tlb_all were asked, for tests that count flushes */
 extern uint64_t host_tlb_pages, host_tlb_alls;
 
+/* Every flush and every load of a space, for tests that play the TLB; NULL: nobody listens */
+enum host_tlb_kind { HOST_TLB_PAGE, HOST_TLB_ALL, HOST_TLB_PCID_PAGE, HOST_TLB_LOAD };
+struct host_tlb_event {
+    enum host_tlb_kind kind;
+    unsigned           cpu;
+    uint64_t           what; /* a page's address; the root's frame number for a load */
+    unsigned           pcid;
+    bool               flag; /* globals too; for a load: keep                        */
+};
+extern void (*host_tlb_hook)(const struct host_tlb_event *event);
+
+/* What port_va_ptr() answers: the test's software MMU walks the tables */
+extern void *(*host_va_hook)(va_t v);
+
 #endif

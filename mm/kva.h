@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mm/kva.h - the kernel's dynamic area: ranges of virtual addresses with guard pages
+ *
+ * A range is known by its first address. Below and above each there is a page where nothing is ever
+ * mapped, so running over an end is a fault and not somebody else's data.
+ */
+#ifndef MM_KVA_H
+#define MM_KVA_H
+
+#include "mm/pt.h"
+
+enum kva_kind {
+    KVA_MEMORY, /* frames of its own, readable and writable       */
+    KVA_STACK,  /* the same; a fault in the guard page below it is an overflow */
+    KVA_DEVICE, /* somebody else's physical addresses             */
+    KVA_KINDS
+};
+
+struct kva_range {
+    va_t          start;
+    uint64_t      n_pages;
+    enum kva_kind kind;
+};
+
+/* kva_start - the dynamic area of these tables is ours from now on, and empty */
+err_t kva_start(struct pt *kernel) MUST_USE;
+
+/*
+ * kva_alloc - memory: n_pages mapped readable and writable, contents undefined
+ *
+ *   Large pages are used where n_pages and the frames allow them.
+ *   Errors  ERR_INVAL  no pages      ERR_NOMEM  no frames, or no addresses; nothing was changed
+ *   Locks   takes the area's (rank 20), the tables', the frames'
+ */
+err_t kva_alloc(uint64_t n_pages, va_t *out) MUST_USE;
+
+/* kva_alloc_stack - the same for a stack; *top is where it begins to grow down from */
+err_t kva_alloc_stack(uint64_t n_pages, va_t *top) MUST_USE;
+
+/*
+ * kva_map_device - device registers or other memory that is not the allocator's
+ *
+ *   base, bytes  physical, any alignment
+ *   cache_flag   PTE_CACHE_UC for registers, PTE_CACHE_WC for a framebuffer, ...
+ *   out          the pointer to `base`
+ */
+err_t kva_map_device(pa_t base, uint64_t bytes, uint64_t cache_flag, volatile void **out) MUST_USE;
+
+/*
+ * kva_resize - the range gets n_pages; its contents stay, no byte of them is copied
+ *
+ *   Grows where it is if there is room behind it, else its mapping moves to another address. Memory only.
+ *   out     where it is now
+ *   Errors  ERR_NOENT  no memory range begins there      ERR_NOMEM, ERR_INVAL  nothing was changed
+ */
+err_t kva_resize(va_t start, uint64_t n_pages, va_t *out) MUST_USE;
+
+/*
+ * kva_free - give a range back, with its frames if they are its own
+ *
+ *   start   as kva_alloc gave it; any address in a device range or stack, the end of a stack included
+ *   Errors  ERR_NOENT  no range is there      ERR_INSIDE  the address lies inside a memory range
+ *   Locks   none may be held: other CPUs flush
+ */
+err_t kva_free(va_t start) MUST_USE;
+
+/* kva_find - the range that holds v, or whose guard page does (`guard` says so); ERR_NOENT if none */
+err_t kva_find(va_t v, struct kva_range *out, bool *guard) MUST_USE;
+
+/* kva_each - call fn for each range, lowest first, until it returns false; fn may not call kva */
+void kva_each(bool (*fn)(void *arg, const struct kva_range *range), void *arg);
+
+#endif

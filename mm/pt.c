@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mm/pt.c - page tables: how they are built, and mapping
+ *
+ * Promise     pt_map() maps a range with the fewest entries that can express it, or changes nothing.
+ *
+ * Picture     a range of 1026 pages from 2 MiB - 4 KiB on, frames just as far from their 2 MiB borders:
+ *
+ *               directory     [  table  ][   2 MiB page   ][  table  ]
+ *               tables          ...    #                      # ...
+ *                                page 511    512 .. 1023    1024
+ *
+ * Decide,     pt_map() walks the range twice. The first walk changes nothing: it finds what is in the
+ * then do     way and counts the tables that are missing. They are all taken from the allocator,
+ *             then the second walk cannot fail; so there is nothing to undo, and a range is mapped
+ *             or it is not. Unmapping and protecting need tables only where they cut a large page
+ *             in two (mm/pt_split.c), and get them before the first cut.
+ *
+ * Counting    The entry that leads to a table counts, in bits that the CPU ignores there, how many of
+ *             the table's entries are not 0. So an empty table is known at once, and is unlinked
+ *             and freed; and a full one can be recognised before it is read.
+ *
+ * Two ways    An entry is reached by the direct map, from the frame of its table, or by the recursive
+ *             slot, from the address it maps. The second works only for the tables in use, and only
+ *             for tables that are linked already: a new one is filled through the direct map, then
+ *             published with one store.
+ *
+ * Kernel's    Tables of address spaces share the kernel's by having the same top entries. A table that
+ * half        hangs on a top entry of the kernel stays when it is empty, while anybody shares it; a new
+ *             one is told to all who follow. They can't change what lies below it.
+ *
+ * Invariants  I1  no present entry has a reserved bit
+ *             I2  a table is reached by one entry only, but for the recursive slot and shared top entries
+ *             I3  an entry's count is the number of entries in its table that are not 0
+ *             I4  no table but the top one, or one directly below a kernel's top entry, is empty
+ *             I5  n_tables is the number of tables reached
+ *
+ * Locks       pt->lock (rank 30) around every change; frames (rank 40) are taken and freed under it.
+ *             Looking (mm/pt_walk.c) takes no lock.
+ *
+ * Failure     every error is found before the first change.
+ *
+ * Sources     SDM 3A "4-Level Paging and 5-Level Paging", "Propagation of Paging-Structure Changes"
+ */
+#include "mm/pt.h"
+
+#include "mm/frame.h"
+#include "mm/pt_inside.h"
+
+/* ---- stock ------------------------------------------------------------------------------------ */
+
+err_t stock_fill(struct stock *s, uint64_t n)
+{
+    for (; n > 0; n--) {
+        pfn_t f;
+        err_t err = frame_alloc(0, &f);
+
+        if (err != ERR_OK) {
+            stock_drain(s);
+            return err;
+        }
+        *(pfn_t *)port_ptr(pfn_to_pa(f)) = s->head;
+        s->head = f;
+        s->n++;
+    }
+    return ERR_OK;
+}
+
+static pfn_t stock_pop(struct stock *s)
+{
+    pfn_t f = s->head;
+
+    ASSERT(s->n > 0);
+    s->head = *(const pfn_t *)port_ptr(pfn_to_pa(f));
+    s->n--;
+    return f;
+}
+
+pfn_t stock_take(struct pt *pt, struct stock *s)
+{
+    pt->n_tables++;
+    return stock_pop(s);
+}
+
+void stock_drain(struct stock *s)
+{
+    while (s->n > 0) {
+        err_t err = frame_free(stock_pop(s));
+
+        ASSERT(err == ERR_OK);
+    }
+}
+
+/* ---- life ------------------------------------------------------------------------------------- */
+
+err_t pt_create(struct pt *pt, unsigned levels)
+{
+    pte_cell *cells;
+    pfn_t     root;
+    err_t     err;
+
+    if (levels != 4 && levels != 5)
+        return ERR_INVAL;
+    err = frame_alloc(0, &root);
+    if (err != ERR_OK)
+        return err;
+    cells = port_ptr(pfn_to_pa(root));
+    __builtin_memset(cells, 0, PAGE_SIZE);
+    cells[SLOT_RECURSIVE].raw = pte_table(root, false, 0).raw | (pte_cpu.nx ? PTE_NX : 0);
+    *pt = (struct pt){ .lock = IRQLOCK("pt", 30), .root = root, .levels = levels, .n_tables = 1 };
+    return ERR_OK;
+}
+
+static pte_cell *top(const struct pt *pt) { return port_ptr(pfn_to_pa(pt->root)); }
+
+void pt_share(struct pt *pt, struct pt *kernel)
+{
+    uint64_t irq = irqlock_take(&kernel->lock);
+
+    ASSERT(pt->levels == kernel->levels);
+    for (unsigned slot = 0; slot < SLOT_RECURSIVE; slot++)
+        pte_store(&top(pt)[slot], pte_load(&top(kernel)[slot]));
+    pt->kernel = kernel;
+    pt->next = kernel->followers;
+    kernel->followers = pt;
+    irqlock_drop(&kernel->lock, irq);
+}
+
+static void unshare(struct pt *pt)
+{
+    uint64_t irq = irqlock_take(&pt->kernel->lock);
+
+    for (struct pt **p = &pt->kernel->followers; *p != NULL; p = &(*p)->next)
+        if (*p == pt) {
+            *p = pt->next;
+            break;
+        }
+    for (unsigned slot = 0; slot < SLOT_RECURSIVE; slot++)
+        if (pte_load(&top(pt->kernel)[slot]).raw != 0)
+            pte_store(&top(pt)[slot], (pte_t){ 0 });
+    irqlock_drop(&pt->kernel->lock, irq);
+}
+
+void pt_tell_followers(struct pt *pt, unsigned slot)
+{
+    for (struct pt *f = pt->followers; f != NULL; f = f->next)
+        pte_publish(&top(f)[slot], pte_load(&top(pt)[slot]));
+}
+
+static void free_tables(struct pt *pt, pfn_t table, unsigned level)
+{
+    const pte_cell *cells = port_ptr(pfn_to_pa(table));
+    unsigned        n = level == pt->levels ? SLOT_RECURSIVE : TABLE_ENTRIES;
+    err_t           err;
+
+    for (unsigned i = 0; i < n && level > LEVEL_4K; i++) {
+        pte_t e = pte_load(&cells[i]);
+
+        if (pte_present(e) && !pte_is_leaf(e, level))
+            free_tables(pt, pte_frame(e, level), level - 1);
+    }
+    pt->n_tables--;
+    err = frame_free(table);
+    ASSERT(err == ERR_OK);
+}
+
+void pt_destroy(struct pt *pt)
+{
+    if (pt->kernel != NULL)
+        unshare(pt);
+    free_tables(pt, pt->root, pt->levels);
+    ASSERT(pt->n_tables == 0);
+}
+
+/* ---- arguments -------------------------------------------------------------------------------- */
+
+err_t pt_span(const struct pt *pt, va_t start, uint64_t n_pages, struct span *out)
+{
+    uint64_t    last = start.raw + (n_pages << PAGE_SHIFT) - 1;
+    struct span s;
+
+    if (n_pages == 0 || n_pages > (uint64_t)1 << (64 - PAGE_SHIFT) || !is_aligned(start.raw, PAGE_SIZE) ||
+        last < start.raw)
+        return ERR_INVAL;
+    if (!is_canonical(start.raw, pt->levels) || !is_canonical(last, pt->levels) || (start.raw ^ last) >> 63 != 0)
+        return ERR_NOT_CANON;
+    s.page = va_page(pt, start);
+    s.end = s.page + n_pages;
+    for (uint64_t page = s.page; page < s.end; page = next_page(page, s.end, pt->levels)) {
+        unsigned slot = pt_index(page, pt->levels);
+
+        if (slot == SLOT_RECURSIVE || (pt->kernel != NULL && pte_load(&top(pt->kernel)[slot]).raw != 0))
+            return ERR_PERM;
+    }
+    *out = s;
+    return ERR_OK;
+}
+
+err_t pt_flags_ok(const struct pt *pt, struct span s, uint64_t flags)
+{
+    bool kernel_half = pt_index(s.page, pt->levels) >= SLOT_KERNEL_HALF;
+
+    if ((flags & ~PTE_FLAGS) != 0 || ((flags & PTE_NX) != 0 && !pte_cpu.nx) ||
+        ((flags & PTE_U) != 0 && kernel_half) || ((flags & PTE_G) != 0 && pt->kernel != NULL))
+        return ERR_INVAL;
+    return ERR_OK;
+}
+
+/* ---- map -------------------------------------------------------------------------------------- */
+
+/* What pt_map() and pt_map_frames() do, as one thing */
+struct map {
+    struct pt    *pt;
+    struct span   span;
+    pfn_t         first; /* frames follow one another ... */
+    const pfn_t  *list;  /* ... or stand here             */
+    uint64_t      flags;
+    bool          small;
+    struct stock  stock;
+};
+
+/* Can [page, next) be one entry of this level? */
+static bool fits(const struct map *m, unsigned level, uint64_t page, uint64_t next)
+{
+    uint64_t size = level_pages(level);
+
+    return !m->small && (level == LEVEL_2M || (level == LEVEL_1G && pte_cpu.gib_pages)) && next - page == size &&
+           is_aligned(m->first.idx + (page - m->span.page), size);
+}
+
+static err_t all_empty(const pte_cell *c, uint64_t n)
+{
+    uint64_t any = 0;
+
+    for (uint64_t i = 0; i < n; i++)
+        any |= pte_load(&c[i]).raw;
+    return any == 0 ? ERR_OK : ERR_EXISTS;
+}
+
+/* Decide: ERR_EXISTS where something is in the way, else the tables that are missing. NULL cells: the table is. */
+static err_t map_plan(const struct map *m, const pte_cell *cells, unsigned level, uint64_t page, uint64_t end,
+                      uint64_t *missing)
+{
+    err_t err = ERR_OK;
+
+    if (level == LEVEL_4K)
+        return cells == NULL ? ERR_OK : all_empty(&cells[pt_index(page, level)], end - page);
+    for (uint64_t next; page < end && err == ERR_OK; page = next) {
+        pte_t e = cells == NULL ? (pte_t){ 0 } : pte_load(&cells[pt_index(page, level)]);
+
+        next = next_page(page, end, level);
+        if (e.raw == 0 && fits(m, level, page, next))
+            continue;
+        if (e.raw == 0) {
+            ++*missing;
+            err = map_plan(m, NULL, level - 1, page, next, missing);
+        } else if (!pte_present(e) || pte_is_leaf(e, level)) {
+            err = ERR_EXISTS;
+        } else {
+            err = map_plan(m, pt_cells(m->pt, pte_frame(e, level), page, level - 1), level - 1, page, next, missing);
+        }
+    }
+    return err;
+}
+
+static void fill(const struct map *m, pte_cell *c, uint64_t page, uint64_t n)
+{
+    uint64_t at = page - m->span.page;
+
+    if (m->list != NULL) {
+        for (uint64_t i = 0; i < n; i++)
+            pte_store(&c[i], pte_leaf(m->list[at + i], m->flags, LEVEL_4K));
+    } else {
+        pte_t e = pte_leaf(pfn_add(m->first, at), m->flags, LEVEL_4K);
+
+        for (uint64_t i = 0; i < n; i++, e.raw += PAGE_SIZE)
+            pte_store(&c[i], e);
+    }
+}
+
+static unsigned map_do(struct map *m, pte_cell *cells, unsigned level, uint64_t page, uint64_t end);
+
+/* A table of `level` for [page, end), filled; returns the entry that leads to it */
+static pte_t map_new_table(struct map *m, unsigned level, uint64_t page, uint64_t end)
+{
+    pfn_t     table = stock_take(m->pt, &m->stock);
+    pte_cell *cells = port_ptr(pfn_to_pa(table));
+    unsigned  before = pt_index(page, level), used = pt_index(end - 1, level) + 1;
+
+    if (level > LEVEL_4K) {
+        __builtin_memset(cells, 0, PAGE_SIZE);
+    } else { /* what is filled next need not be cleared first */
+        __builtin_memset(cells, 0, before * sizeof *cells);
+        __builtin_memset(cells + used, 0, (TABLE_ENTRIES - used) * sizeof *cells);
+    }
+    return pte_table(table, pt_index(page, m->pt->levels) < SLOT_KERNEL_HALF, map_do(m, cells, level, page, end));
+}
+
+/* Do: returns how many entries of `cells` came into use */
+static unsigned map_do(struct map *m, pte_cell *cells, unsigned level, uint64_t page, uint64_t end)
+{
+    unsigned added = 0;
+
+    if (level == LEVEL_4K) {
+        fill(m, &cells[pt_index(page, level)], page, end - page);
+        return (unsigned)(end - page);
+    }
+    for (uint64_t next; page < end; page = next) {
+        pte_cell *cell = &cells[pt_index(page, level)];
+        pte_t     e = pte_load(cell);
+
+        next = next_page(page, end, level);
+        if (e.raw != 0) {
+            pte_cell *below = pt_cells(m->pt, pte_frame(e, level), page, level - 1);
+            uint64_t  n = map_do(m, below, level - 1, page, next);
+
+            atomic_fetch_add_explicit(&cell->raw, n << PTE_COUNT_SHIFT, memory_order_relaxed);
+            continue;
+        }
+        if (fits(m, level, page, next))
+            pte_publish(cell, pte_leaf(pfn_add(m->first, page - m->span.page), m->flags, level));
+        else
+            pte_publish(cell, map_new_table(m, level - 1, page, next));
+        added++;
+        if (level == m->pt->levels)
+            pt_tell_followers(m->pt, pt_index(page, level));
+    }
+    return added;
+}
+
+/* At most so many tables lie below the top one for these pages */
+static uint64_t tables_below_top(const struct pt *pt, struct span s)
+{
+    uint64_t n = 0;
+
+    for (unsigned level = 2; level <= pt->levels; level++)
+        n += (s.end - 1) / level_pages(level) - s.page / level_pages(level) + 1;
+    return n;
+}
+
+static err_t map(struct map *m)
+{
+    uint64_t  missing = 0;
+    pte_cell *cells = pt_cells(m->pt, m->pt->root, m->span.page, m->pt->levels);
+    err_t     err = map_plan(m, cells, m->pt->levels, m->span.page, m->span.end, &missing);
+
+    if (err == ERR_OK)
+        err = stock_fill(&m->stock, missing);
+    if (err == ERR_OK)
+        (void)map_do(m, cells, m->pt->levels, m->span.page, m->span.end);
+    return err;
+}
+
+/* The plan can only be made when the old is gone, and the old may only go when the plan can't fail: take plenty. */
+static err_t replace(struct map *m, struct tlb_batch *b)
+{
+    uint64_t     plenty = tables_below_top(m->pt, m->span);
+    struct unmap u = { .pt = m->pt, .batch = b };
+    pte_cell    *cells = pt_cells(m->pt, m->pt->root, m->span.page, m->pt->levels);
+    err_t        err;
+
+    plenty += pt_cut_cost(m->pt, m->span.page) + pt_cut_cost(m->pt, m->span.end);
+    err = stock_fill(&m->stock, plenty);
+    if (err != ERR_OK)
+        return err;
+    pt_cut(m->pt, m->span.page, &m->stock, b);
+    pt_cut(m->pt, m->span.end, &m->stock, b);
+    (void)pt_unmap_span(&u, cells, m->pt->levels, m->span.page, m->span.end);
+    (void)map_do(m, cells, m->pt->levels, m->span.page, m->span.end);
+    stock_drain(&m->stock);
+    return ERR_OK;
+}
+
+err_t pt_map(struct pt *pt, va_t start, pfn_t frame, uint64_t n_pages, uint64_t flags, struct tlb_batch *b)
+{
+    struct map m = { .pt = pt, .first = frame, .small = (flags & PT_SMALL) != 0 };
+    bool       over = (flags & PT_REPLACE) != 0;
+    uint64_t   irq;
+    err_t      err;
+
+    m.flags = flags & ~(PT_SMALL | PT_REPLACE);
+    irq = irqlock_take(&pt->lock);
+    err = pt_span(pt, start, n_pages, &m.span);
+    if (err == ERR_OK)
+        err = pt_flags_ok(pt, m.span, m.flags);
+    if (err == ERR_OK && (frame.idx >= pte_frame_limit() || n_pages > pte_frame_limit() - frame.idx))
+        err = ERR_INVAL;
+    if (err == ERR_OK)
+        err = over ? replace(&m, b) : map(&m);
+    irqlock_drop(&pt->lock, irq);
+    return err;
+}
+
+err_t pt_map_frames(struct pt *pt, va_t start, const pfn_t frames[], uint64_t n_pages, uint64_t flags)
+{
+    struct map m = { .pt = pt, .list = frames, .flags = flags, .small = true };
+    uint64_t   any = 0, irq;
+    err_t      err;
+
+    irq = irqlock_take(&pt->lock);
+    err = pt_span(pt, start, n_pages, &m.span);
+    if (err == ERR_OK)
+        err = pt_flags_ok(pt, m.span, flags);
+    for (uint64_t i = 0; err == ERR_OK && i < n_pages; i++)
+        any |= frames[i].idx;
+    if (any >= pte_frame_limit())
+        err = ERR_INVAL;
+    if (err == ERR_OK)
+        err = map(&m);
+    irqlock_drop(&pt->lock, irq);
+    return err;
+}

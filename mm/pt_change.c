@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mm/pt_change.c - page tables: unmapping, releasing, protecting
+ *
+ * Promise     What is in the range is removed or gets its new flags; holes are passed over. Nothing
+ *             outside the range changes, whatever page sizes are in use.
+ *
+ * How         First the two ends are cut (mm/pt_split.c): afterwards no large page reaches across them,
+ *             so every entry on the way is wholly inside or a table. The frames for the cuts are the
+ *             only thing that can be missing, and are taken first.
+ *
+ * Cheap       A page table wholly inside a range to be unmapped is unlinked as it is; nobody reads or
+ *             clears its entries. It stays valid for CPUs that still know it, until the flush.
+ *
+ * Races       The CPU may set A and D in an entry while we change it. Removing swaps the entry out;
+ *             protecting compares and exchanges; so no bit the CPU set is lost.
+ *
+ * Locks, failure, sources as in mm/pt.c.
+ */
+#include "mm/pt_inside.h"
+
+/* ---- unmap ------------------------------------------------------------------------------------ */
+
+/* Page by page: each is listed, or its frame kept for release. Returns entries that became 0. */
+static unsigned clear_listed(struct unmap *u, pte_cell *c, unsigned n, uint64_t page)
+{
+    unsigned removed = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        pte_t e = pte_load(&c[i]);
+
+        if (e.raw == 0)
+            continue;
+        if (u->release && pte_present(e) && !tlb_free_block(u->batch, pte_frame(e, LEVEL_4K), 0)) {
+            u->full = true;
+            u->next = page + i;
+            break;
+        }
+        e = pte_swap(&c[i], (pte_t){ 0 });
+        removed++;
+        if (pte_present(e))
+            tlb_changed(u->batch, page_va(u->pt, page + i));
+    }
+    return removed;
+}
+
+/* Too many to list, frames not ours */
+static unsigned clear_many(struct unmap *u, pte_cell *c, unsigned n)
+{
+    unsigned removed = 0;
+
+    for (unsigned i = 0; i < n; i++)
+        removed += pte_swap(&c[i], (pte_t){ 0 }).raw != 0;
+    if (removed > 0)
+        tlb_changed_many(u->batch);
+    return removed;
+}
+
+static unsigned clear_leaf(struct unmap *u, pte_cell *c, unsigned level, uint64_t page)
+{
+    pte_t e = pte_load(c);
+
+    if (u->release && pte_present(e) && !tlb_free_block(u->batch, pte_frame(e, level), 9 * (level - 1))) {
+        u->full = true;
+        u->next = page;
+        return 0;
+    }
+    (void)pte_swap(c, (pte_t){ 0 });
+    if (pte_present(e))
+        tlb_changed(u->batch, page_va(u->pt, page));
+    return 1;
+}
+
+/* A top entry of the kernel's that others share stays, with its empty table. */
+static bool may_unlink(const struct pt *pt, unsigned level) { return level < pt->levels || pt->followers == NULL; }
+
+/* The table below this entry, [page, next) of it; returns 1 if the entry became 0 */
+static unsigned unmap_below(struct unmap *u, pte_cell *cell, pte_t e, unsigned level, uint64_t page, uint64_t next)
+{
+    pfn_t    table = pte_frame(e, level);
+    unsigned n = pte_count(e), removed;
+    bool     whole = next - page == level_pages(level);
+
+    if (level == LEVEL_2M && whole && !u->release && n > tlb_room(u->batch)) {
+        tlb_changed_many(u->batch); /* as it is: see "Cheap" above */
+        removed = n;
+    } else {
+        removed = pt_unmap_span(u, pt_cells(u->pt, table, page, level - 1), level - 1, page, next);
+    }
+    if (removed < n || !may_unlink(u->pt, level)) {
+        atomic_fetch_sub_explicit(&cell->raw, removed * PTE_COUNT_ONE, memory_order_relaxed);
+        return 0;
+    }
+    (void)pte_swap(cell, (pte_t){ 0 });
+    pt_alias_changed(u->pt, page, level - 1, u->batch);
+    tlb_free_table(u->batch, table);
+    u->pt->n_tables--;
+    return 1;
+}
+
+unsigned pt_unmap_span(struct unmap *u, pte_cell *cells, unsigned level, uint64_t page, uint64_t end)
+{
+    unsigned removed = 0;
+
+    if (level == LEVEL_4K) {
+        unsigned n = (unsigned)(end - page);
+        pte_cell *c = &cells[pt_index(page, level)];
+
+        return u->release || n <= tlb_room(u->batch) ? clear_listed(u, c, n, page) : clear_many(u, c, n);
+    }
+    for (uint64_t next; page < end && !u->full; page = next) {
+        pte_cell *cell = &cells[pt_index(page, level)];
+        pte_t     e = pte_load(cell);
+
+        next = next_page(page, end, level);
+        if (e.raw == 0)
+            continue;
+        if (!pte_present(e) || pte_is_leaf(e, level))
+            removed += clear_leaf(u, cell, level, page);
+        else
+            removed += unmap_below(u, cell, e, level, page, next);
+    }
+    return removed;
+}
+
+/* Make both ends of the span ends of pages, too. ERR_NOMEM: nothing was cut. */
+static err_t cut_ends(struct pt *pt, struct span s, struct tlb_batch *b)
+{
+    struct stock stock = { .n = 0 };
+    err_t        err = stock_fill(&stock, pt_cut_cost(pt, s.page) + pt_cut_cost(pt, s.end));
+
+    if (err != ERR_OK)
+        return err;
+    pt_cut(pt, s.page, &stock, b);
+    pt_cut(pt, s.end, &stock, b);
+    stock_drain(&stock);
+    return ERR_OK;
+}
+
+/* One locked pass; u says how far it got. */
+static err_t unmap(struct unmap *u, va_t start, uint64_t n_pages)
+{
+    struct pt  *pt = u->pt;
+    struct span s;
+    uint64_t    irq = irqlock_take(&pt->lock);
+    err_t       err = pt_span(pt, start, n_pages, &s);
+
+    if (err == ERR_OK)
+        err = cut_ends(pt, s, u->batch);
+    if (err == ERR_OK)
+        (void)pt_unmap_span(u, pt_cells(pt, pt->root, s.page, pt->levels), pt->levels, s.page, s.end);
+    irqlock_drop(&pt->lock, irq);
+    return err;
+}
+
+err_t pt_unmap(struct pt *pt, va_t start, uint64_t n_pages, struct tlb_batch *b)
+{
+    struct unmap u = { .pt = pt, .batch = b };
+
+    return unmap(&u, start, n_pages);
+}
+
+err_t pt_release(struct pt *pt, va_t start, uint64_t n_pages, struct tlb_space *space)
+{
+    struct tlb_batch b;
+    struct unmap     u = { .pt = pt, .batch = &b, .release = true };
+    va_t             end = va_add(start, n_pages << PAGE_SHIFT); /* wraps to 0 at the very top */
+    err_t            err;
+
+    tlb_batch_open(&b, space);
+    for (;;) {
+        u.full = false;
+        err = unmap(&u, start, n_pages);
+        tlb_batch_close(&b);
+        if (err != ERR_OK || !u.full)
+            return err;
+        start = page_va(pt, u.next);
+        n_pages = (end.raw - start.raw) >> PAGE_SHIFT;
+    }
+}
+
+/* ---- protect ---------------------------------------------------------------------------------- */
+
+#define PROTECT_BITS (PTE_W | PTE_U | PTE_G | PTE_NX | PTE_KEY | PTE_CACHE)
+
+struct protect {
+    struct pt        *pt;
+    struct tlb_batch *batch;
+    uint64_t          flags;
+};
+
+/* n entries of one level with the same bits to keep and to set; lists what a CPU may hold wrongly. */
+static void protect_run(struct protect *p, pte_cell *c, unsigned n, uint64_t page, unsigned level, uint64_t bits,
+                        uint64_t set)
+{
+    uint64_t any = 0, all = ~(uint64_t)0;
+
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t old = atomic_load_explicit(&c[i].raw, memory_order_relaxed);
+
+        if ((old & PTE_P) == 0)
+            continue;
+        while (!atomic_compare_exchange_weak_explicit(&c[i].raw, &old, (old & ~bits) | set, memory_order_acq_rel,
+                                                      memory_order_relaxed))
+            ; /* the CPU has just set A or D */
+        any |= old;
+        all &= old;
+    }
+    if (any == 0 || !tlb_must_flush(any & bits & ~set, set & ~all))
+        return;
+    if (n > tlb_room(p->batch))
+        tlb_changed_many(p->batch);
+    else
+        for (unsigned i = 0; i < n; i++)
+            if (pte_present(pte_load(&c[i])))
+                tlb_changed(p->batch, page_va(p->pt, page + i * level_pages(level)));
+}
+
+static void protect_span(struct protect *p, pte_cell *cells, unsigned level, uint64_t page, uint64_t end)
+{
+    if (level == LEVEL_4K) {
+        protect_run(p, &cells[pt_index(page, level)], (unsigned)(end - page), page, level, PROTECT_BITS, p->flags);
+        return;
+    }
+    for (uint64_t next; page < end; page = next) {
+        pte_cell *cell = &cells[pt_index(page, level)];
+        pte_t     e = pte_load(cell);
+
+        next = next_page(page, end, level);
+        if (!pte_present(e))
+            continue;
+        if (pte_is_leaf(e, level)) /* the PAT bit has another place here, and bit 7 says that this is a page */
+            protect_run(p, cell, 1, page, level, (PROTECT_BITS & ~PTE_PAT) | PTE_PAT_LARGE,
+                        pte_leaf(pfn(0), p->flags, level).raw & ~(PTE_P | PTE_PS));
+        else
+            protect_span(p, pt_cells(p->pt, pte_frame(e, level), page, level - 1), level - 1, page, next);
+    }
+}
+
+err_t pt_protect(struct pt *pt, va_t start, uint64_t n_pages, uint64_t flags, struct tlb_batch *b)
+{
+    struct protect p = { pt, b, flags & PROTECT_BITS };
+    struct span    s;
+    uint64_t       irq = irqlock_take(&pt->lock);
+    err_t          err = pt_span(pt, start, n_pages, &s);
+
+    if (err == ERR_OK)
+        err = pt_flags_ok(pt, s, flags);
+    if (err == ERR_OK)
+        err = cut_ends(pt, s, b);
+    if (err == ERR_OK)
+        protect_span(&p, pt_cells(pt, pt->root, s.page, pt->levels), pt->levels, s.page, s.end);
+    irqlock_drop(&pt->lock, irq);
+    return err;
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mm/pt_inside.h - what the files pt*.c share and nobody else needs
+ *
+ * Inside, a page is a number of 9 * levels bits: no sign extension, so ranges never wrap and half-open
+ * spans may end at the top of the address space.
+ */
+#ifndef MM_PT_INSIDE_H
+#define MM_PT_INSIDE_H
+
+#include "mm/pt.h"
+
+struct span { uint64_t page, end; };
+
+static inline unsigned pt_index(uint64_t page, unsigned level)
+{
+    return (unsigned)(page >> (9 * (level - 1))) % TABLE_ENTRIES;
+}
+
+static inline va_t page_va(const struct pt *pt, uint64_t page)
+{
+    return va(canonical(page << PAGE_SHIFT, pt->levels));
+}
+
+static inline uint64_t va_page(const struct pt *pt, va_t v)
+{
+    return (v.raw >> PAGE_SHIFT) & (((uint64_t)1 << (9 * pt->levels)) - 1);
+}
+
+/* First page after `page` that has another entry of this level, or the end of the span */
+static inline uint64_t next_page(uint64_t page, uint64_t end, unsigned level)
+{
+    return min_u64(end, (page | (level_pages(level) - 1)) + 1);
+}
+
+/* The range as a span, or why it is none; see mm/pt.h for the errors */
+err_t pt_span(const struct pt *pt, va_t start, uint64_t n_pages, struct span *out) MUST_USE;
+
+/* ERR_OK if pages of the span may have these flags (PTE_FLAGS only) */
+err_t pt_flags_ok(const struct pt *pt, struct span s, uint64_t flags) MUST_USE;
+
+/* The virtual address of the table of `level` that maps `page`, in the recursive slot */
+va_t pt_table_va(const struct pt *pt, uint64_t page, unsigned level);
+
+/* The entries of the table of `level` that maps `page` and lies in this frame, by the way that pt->way says */
+pte_cell *pt_cells_slow(const struct pt *pt, pfn_t table, uint64_t page, unsigned level);
+
+static inline pte_cell *pt_cells(const struct pt *pt, pfn_t table, uint64_t page, unsigned level)
+{
+    if (LIKELY(pt->way == PT_DIRECT))
+        return port_ptr(pfn_to_pa(table));
+    return pt_cells_slow(pt, table, page, level);
+}
+
+/* ---- table frames, taken before anything is changed ------------------------------------------ */
+
+/* Linked through their first word; contents undefined. */
+struct stock {
+    pfn_t    head;
+    uint64_t n;
+};
+
+/* Add n frames. On ERR_NOMEM the stock is empty. */
+err_t stock_fill(struct stock *s, uint64_t n) MUST_USE;
+
+/* Take one for a table; the stock was filled for it. */
+pfn_t stock_take(struct pt *pt, struct stock *s);
+
+/* Give back what was not needed. */
+void stock_drain(struct stock *s);
+
+/* ---- splitting -------------------------------------------------------------------------------- */
+
+/* How many tables pt_cut() at this page needs */
+unsigned pt_cut_cost(const struct pt *pt, uint64_t page);
+
+/* No large page reaches across this page afterwards: those that do are split. */
+void pt_cut(struct pt *pt, uint64_t page, struct stock *stock, struct tlb_batch *b);
+
+/* The table of `level` that maps `page` is gone, or is there where a large page was: forget its recursive alias. */
+void pt_alias_changed(const struct pt *pt, uint64_t page, unsigned level, struct tlb_batch *b);
+
+/* ---- parts of operations that others are made of; pt->lock is held --------------------------- */
+
+/* Remove the span, whose ends no large page crosses. Returns entries of `cells` that became 0. */
+struct unmap {
+    struct pt        *pt;
+    struct tlb_batch *batch;
+    bool              release; /* frames go into the batch                                */
+    bool              full;    /* ... which took no more:                                 */
+    uint64_t          next;    /* the first page that was left                            */
+};
+unsigned pt_unmap_span(struct unmap *u, pte_cell *cells, unsigned level, uint64_t page, uint64_t end);
+
+/* What a top entry is, its followers' are */
+void pt_tell_followers(struct pt *pt, unsigned slot);
+
+#endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mm/tlb.c - forgetting translations
+ *
+ * Promise     When tlb_batch_close() returns, no CPU uses a translation that the batch changed, and
+ *             only then are the frames and tables behind it free for others.
+ *
+ * Picture     change entries ---> flush here ---> flush there ---> free frames, free tables
+ *             (mapper, locked)    (this file, no lock held)        (nobody can reach them now)
+ *
+ *             Until the flush, a CPU may go on using an unlinked table: its caches of upper entries
+ *             still lead there. So a table is freed by the same rule as a frame; it waits on a chain
+ *             through its own first word, a link that reads as "not present" to a CPU that comes by.
+ *
+ * Who         space on this CPU          up to 32 pages          more, or an upper entry went
+ *             the kernel's half          INVLPG each             everything, globals too
+ *             current                    INVLPG each             CR3 load: only the kernel has globals
+ *             other, PCID and INVPCID    INVPCID 0 each          marked stale: next load forgets
+ *             other, PCID                marked stale            marked stale
+ *             other, no PCID             nothing                 nothing: its load forgets anyway
+ *
+ *             INVLPG forgets a page of any size, global or not, and with it all cached upper entries,
+ *             but those of the current PCID only. The kernel's half is reached under every PCID:
+ *             when one of its tables goes and PCIDs are on, everything must go.
+ *
+ * Locks       none. What is shared is atomic: spaces' masks and the counters.
+ *
+ * Failure     cannot fail; a batch that is full becomes a full flush. Frames are different: they
+ *             must be remembered one by one, so tlb_free_block() says when the batch must be closed.
+ *
+ * Sources     SDM 3A "Invalidation of TLBs and Paging-Structure Caches", "Delayed Invalidation"
+ */
+#include "mm/tlb.h"
+
+#include "mm/frame.h"
+#include "mm/port.h"
+
+struct tlb_cpu tlb_cpu;
+
+static struct {
+    _Atomic uint64_t batches, pages, alls, global_alls, calls, tables, frames;
+} stats;
+
+static void count(_Atomic uint64_t *c, uint64_t n) { atomic_fetch_add_explicit(c, n, memory_order_relaxed); }
+
+void tlb_start(const struct tlb_cpu *cpu) { tlb_cpu = *cpu; }
+
+void tlb_batch_open(struct tlb_batch *b, struct tlb_space *space)
+{
+    b->space = space;
+    b->n_pages = 0;
+    b->n_runs = 0;
+    b->tables = pfn(0);
+    b->n_tables = 0;
+    b->all = false;
+}
+
+void tlb_changed(struct tlb_batch *b, va_t page)
+{
+    if (b->n_pages == TLB_BATCH_PAGES)
+        b->all = true;
+    else
+        b->page[b->n_pages++] = page;
+}
+
+void tlb_free_table(struct tlb_batch *b, pfn_t table)
+{
+    pte_cell *link = port_ptr(pfn_to_pa(table));
+
+    pte_store(link, (pte_t){ b->tables.idx << PAGE_SHIFT }); /* P = 0 */
+    b->tables = table;
+    b->n_tables++;
+}
+
+bool tlb_free_block(struct tlb_batch *b, pfn_t block, unsigned order)
+{
+    struct tlb_run *last = b->n_runs > 0 ? &b->run[b->n_runs - 1] : NULL;
+
+    if (last != NULL && last->order == order && block.idx == last->start.idx + (last->n_blocks << order)) {
+        last->n_blocks++;
+        return true;
+    }
+    if (b->n_runs == TLB_BATCH_RUNS)
+        return false;
+    b->run[b->n_runs++] = (struct tlb_run){ block, 1, order };
+    return true;
+}
+
+bool tlb_must_flush(uint64_t cleared, uint64_t set)
+{
+    const uint64_t harmless = PTE_AVAIL_LOW | PTE_AVAIL;
+
+    return (cleared & ~(harmless | PTE_NX)) != 0 || (set & ~(harmless | PTE_W | PTE_A | PTE_D)) != 0;
+}
+
+/* The kernel's half is in use by every CPU; a space's, where its CR3 is loaded. */
+static bool current_here(const struct tlb_space *space)
+{
+    return space == NULL || (atomic_load_explicit(&space->active, memory_order_acquire) >> port_cpu() & 1) != 0;
+}
+
+static void flush_pages(const struct tlb_batch *b)
+{
+    for (unsigned i = 0; i < b->n_pages; i++)
+        port_tlb_page(b->page[i]);
+    count(&stats.pages, b->n_pages);
+}
+
+/* Runs on each CPU that had the space, interrupts off. */
+static void flush_here(void *batch)
+{
+    const struct tlb_batch *b = batch;
+
+    if (!current_here(b->space)) { /* it was, a moment ago: its next load must not keep anything */
+        atomic_fetch_or_explicit(&b->space->stale, (uint64_t)1 << port_cpu(), memory_order_acq_rel);
+    } else if (!b->all) {
+        flush_pages(b);
+    } else {
+        port_tlb_all(b->space == NULL);
+        count(b->space == NULL ? &stats.global_alls : &stats.alls, 1);
+    }
+}
+
+/* What must not survive a later load of the space on a CPU where it is not current now */
+static void flush_inactive(struct tlb_batch *b, uint64_t active)
+{
+    uint64_t me = (uint64_t)1 << port_cpu();
+
+    if ((active & me) == 0 && tlb_cpu.invpcid && !b->all) {
+        for (unsigned i = 0; i < b->n_pages; i++)
+            port_tlb_pcid_page(b->space->pcid, b->page[i]);
+        active |= me;
+    }
+    atomic_fetch_or_explicit(&b->space->stale, ~active, memory_order_acq_rel);
+}
+
+/* The CPUs that must flush now */
+static uint64_t who(const struct tlb_batch *b)
+{
+    uint64_t all = ~(uint64_t)0 >> (PORT_CPUS_MAX - port_cpus());
+
+    return b->space == NULL ? all : atomic_load_explicit(&b->space->active, memory_order_acquire) & all;
+}
+
+static void flush(struct tlb_batch *b)
+{
+    uint64_t me = (uint64_t)1 << port_cpu(), cpus = who(b);
+
+    /* Upper entries cached under other PCIDs, or without a page of theirs to name: INVLPG would leave them. */
+    if (b->n_tables > 0 && ((b->space == NULL && tlb_cpu.pcid) || b->n_pages == 0))
+        b->all = true;
+    if (b->space != NULL && tlb_cpu.pcid)
+        flush_inactive(b, cpus); /* first: a CPU that loads the space from now on loads it clean */
+    if ((cpus & me) != 0)
+        flush_here(b);
+    if ((cpus & ~me) != 0) {
+        port_cpus_call(cpus & ~me, flush_here, b);
+        count(&stats.calls, 1);
+    }
+}
+
+static void release(struct tlb_batch *b)
+{
+    err_t err = ERR_OK;
+
+    for (unsigned i = 0; i < b->n_runs; i++) {
+        const struct tlb_run *r = &b->run[i];
+
+        for (uint64_t k = 0; k < r->n_blocks && err == ERR_OK; k++)
+            err = frame_free_order(pfn_add(r->start, k << r->order), r->order);
+        count(&stats.frames, r->n_blocks << r->order);
+    }
+    while (b->n_tables > 0 && err == ERR_OK) {
+        pfn_t          table = b->tables;
+        const pte_cell *link = port_ptr(pfn_to_pa(table));
+
+        b->tables = pte_frame(pte_load(link), LEVEL_4K);
+        b->n_tables--;
+        err = frame_free(table);
+    }
+    if (err != ERR_OK)
+        PANIC("a frame the tables held was not allocated: %s", err_str(err));
+}
+
+void tlb_batch_close(struct tlb_batch *b)
+{
+    uint64_t irq;
+
+    count(&stats.batches, 1);
+    count(&stats.tables, b->n_tables);
+    if (b->all || b->n_pages > 0 || b->n_tables > 0) {
+        irq = port_irq_save();
+        flush(b);
+        port_irq_restore(irq);
+    }
+    release(b);
+    tlb_batch_open(b, b->space);
+}
+
+void tlb_load(struct tlb_space *space, pfn_t root)
+{
+    uint64_t me = (uint64_t)1 << port_cpu();
+    bool     stale;
+
+    atomic_fetch_or_explicit(&space->active, me, memory_order_acq_rel);
+    stale = (atomic_fetch_and_explicit(&space->stale, ~me, memory_order_acq_rel) & me) != 0;
+    port_space_load(root, space->pcid, tlb_cpu.pcid && !stale);
+}
+
+void tlb_unload(struct tlb_space *space)
+{
+    atomic_fetch_and_explicit(&space->active, ~((uint64_t)1 << port_cpu()), memory_order_acq_rel);
+}
+
+struct tlb_stats tlb_stats(void)
+{
+    return (struct tlb_stats){ .batches = stats.batches, .pages = stats.pages,   .alls = stats.alls,
+                               .global_alls = stats.global_alls, .calls = stats.calls, .tables = stats.tables,
+                               .frames = stats.frames };
+}
