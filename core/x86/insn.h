@@ -87,17 +87,12 @@ static inline void wrmsr(uint32_t msr, uint64_t value)
 }
 
 static inline void cpu_invlpg(uint64_t address) { __asm__ volatile("invlpg (%0)" ::"r"(address) : "memory"); }
-
-/* INVPCID types: one address of a PCID, a PCID, everything with the globals, everything but the globals */
-enum { INVPCID_ADDRESS, INVPCID_CONTEXT, INVPCID_ALL_GLOBALS, INVPCID_ALL };
-
 static inline void cpu_invpcid(uint64_t type, uint64_t pcid, uint64_t address)
 {
     uint64_t descriptor[2] = { pcid, address };
 
-    __asm__ volatile("invpcid %0, %1" ::"m"(descriptor), "r"(type) : "memory");
+    __asm__ volatile("invpcid (%0), %1" ::"r"(descriptor), "r"(type) : "memory");
 }
-
 static inline void cpu_wbinvd(void) { __asm__ volatile("wbinvd" ::: "memory"); }
 static inline void cpu_stac(void) { __asm__ volatile("stac" ::: "memory"); }
 static inline void cpu_clac(void) { __asm__ volatile("clac" ::: "memory"); }
