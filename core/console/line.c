@@ -18,6 +18,10 @@
 #define WINDOW_MIN 8
 #define LIST_GAP   2
 
+/* What a person types looks different from what comes back. Nothing is sent between prompt and text. */
+#define TYPING     "\033[36m"
+#define TYPING_END "\033[0m"
+
 /* struct line.state: after nothing, ESC, ESC [ , ESC O */
 enum { PLAIN, ESCAPE, CONTROL, SINGLE };
 
@@ -96,8 +100,17 @@ static void refresh(struct line *l)
     move_to(l, l->cursor - l->left);
 }
 
+/* The cursor goes behind the text, and to a new line; `mark` is put at the end of the old one. */
+static void leave_line(struct line *l, const char *mark)
+{
+    move_to(l, l->n_shown);
+    l->write(mark, length(mark));
+    l->write(TYPING_END "\n", sizeof(TYPING_END "\n") - 1);
+}
+
 static void show_prompt(struct line *l)
 {
+    l->write(TYPING, sizeof TYPING - 1);
     l->write(l->prompt, length(l->prompt));
     l->n_shown = l->at = 0;
 }
@@ -216,8 +229,7 @@ static void list_candidates(struct line *l, const char *text, size_t start, size
     size_t            column = 0, cell = widest + LIST_GAP;
     const char       *word;
 
-    move_to(l, l->n_shown);
-    l->write("\n", 1);
+    leave_line(l, "");
     for (unsigned i = 0; (word = fitting(l, text, start, n, i)) != NULL; i++) {
         if (*word == '\0')
             continue;
@@ -437,8 +449,7 @@ void line_begin(struct line *l)
 
 static void drop_line(struct line *l)
 {
-    move_to(l, l->n_shown);
-    l->write("^C\n", 3);
+    leave_line(l, "^C");
     line_begin(l);
 }
 
@@ -446,7 +457,7 @@ static bool finish(struct line *l)
 {
     l->cursor = l->n;
     refresh(l);
-    l->write("\n", 1);
+    leave_line(l, "");
     remember(l);
     return true;
 }
