@@ -2,6 +2,7 @@
 /* core/console/shell.c - finding and running a command */
 #include "core/console/shell.h"
 
+#include "core/console/banner.h"
 #include "core/console/commands.h"
 #include "core/console/input.h"
 #include "core/console/line.h"
@@ -218,6 +219,7 @@ static const char *candidate(const char *text, size_t start, unsigned i)
 void shell_start(const char *exec_text)
 {
     line_open(&line, PROMPT, SERIAL_COLUMNS, candidate, kwrite);
+    banner_print();
     kprintf("octavo: ready\n");
     exec(exec_text);
     for (;;) {
