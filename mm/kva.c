@@ -200,6 +200,65 @@ err_t kva_map_device(pa_t base, uint64_t bytes, uint64_t cache_flag, volatile vo
     return err;
 }
 
+/* ---- resize ----------------------------------------------------------------------------------- */
+
+/* The range's own page count becomes n, if nothing is in the way. */
+static err_t set_length(uint64_t page, uint64_t n)
+{
+    uint64_t irq = irqlock_take(&area.lock);
+    err_t    err = kva_tree_resize(&area.tree, page, page + n + 1);
+
+    irqlock_drop(&area.lock, irq);
+    return err;
+}
+
+static err_t grow_here(uint64_t page, uint64_t old, uint64_t n)
+{
+    err_t err = set_length(page, n);
+
+    if (err != ERR_OK)
+        return err;
+    err = populate(page + old, page + n);
+    if (err != ERR_OK && set_length(page, old) != ERR_OK)
+        PANIC("a range can't shrink to what it was");
+    return err;
+}
+
+/* Another place; what is new is mapped there first, then the old follows, and can't be lost on the way. */
+static err_t grow_elsewhere(uint64_t page, uint64_t old, uint64_t n, uint64_t *moved)
+{
+    struct tlb_batch batch;
+    uint64_t         to;
+    err_t            err = reserve(n, alignment(n), KVA_MEMORY, &to);
+
+    if (err != ERR_OK)
+        return err;
+    err = populate(to + old, to + n);
+    if (err == ERR_OK) {
+        tlb_batch_open(&batch, NULL);
+        err = pt_move(area.pt, address(page), address(to), old, &batch);
+        tlb_batch_close(&batch);
+        if (err != ERR_OK)
+            release(to + old, n - old);
+    }
+    unreserve(err == ERR_OK ? page : to);
+    if (err == ERR_OK)
+        *moved = to;
+    return err;
+}
+
+/* A large page is one block of frames and goes as a whole or not at all. */
+static err_t shrink(uint64_t page, uint64_t old, uint64_t n)
+{
+    struct pt_walk w;
+
+    pt_walk(area.pt, address(page + n), &w);
+    if (w.mapped && w.last > LEVEL_4K)
+        n = min_u64(old, align_up(page + n, level_pages(w.last)) - page);
+    release(page + n, old - n);
+    return set_length(page, n);
+}
+
 /* ---- free, find ------------------------------------------------------------------------------- */
 
 static bool find(uint64_t page, struct kva_span *out)
@@ -236,6 +295,30 @@ err_t kva_free(va_t start)
     }
     unreserve(s.page);
     return ERR_OK;
+}
+
+err_t kva_resize(va_t start, uint64_t n_pages, va_t *out)
+{
+    struct kva_span s;
+    uint64_t        old, to;
+    err_t           err;
+
+    if (!in_area(start) || !find(page_of(start), &s) || s.kind != KVA_MEMORY || start.raw != address(s.page).raw)
+        return ERR_NOENT;
+    if (n_pages == 0 || n_pages >= (uint64_t)1 << 51)
+        return ERR_INVAL;
+    old = s.end - 1 - s.page;
+    to = s.page;
+    if (n_pages <= old) {
+        err = shrink(s.page, old, n_pages);
+    } else {
+        err = grow_here(s.page, old, n_pages);
+        if (err == ERR_EXISTS)
+            err = grow_elsewhere(s.page, old, n_pages, &to);
+    }
+    if (err == ERR_OK)
+        *out = address(to);
+    return err;
 }
 
 static struct kva_range range_of(const struct kva_span *s)

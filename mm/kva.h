@@ -51,6 +51,7 @@ err_t kva_map_device(pa_t base, uint64_t bytes, uint64_t cache_flag, volatile vo
  * kva_resize - the range gets n_pages; its contents stay, no byte of them is copied
  *
  *   Grows where it is if there is room behind it, else its mapping moves to another address. Memory only.
+ *   A range that shrinks keeps the whole of a large page that is cut: up to 511 pages more than asked.
  *   out     where it is now
  *   Errors  ERR_NOENT  no memory range begins there      ERR_NOMEM, ERR_INVAL  nothing was changed
  */

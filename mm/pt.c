@@ -328,14 +328,29 @@ static unsigned map_do(struct map *m, pte_cell *cells, unsigned level, uint64_t 
     return added;
 }
 
-/* At most so many tables lie below the top one for these pages */
-static uint64_t tables_below_top(const struct pt *pt, struct span s)
+uint64_t pt_tables_for(const struct pt *pt, struct span s, unsigned lowest)
 {
     uint64_t n = 0;
 
-    for (unsigned level = 2; level <= pt->levels; level++)
+    for (unsigned level = lowest + 1; level <= pt->levels; level++)
         n += (s.end - 1) / level_pages(level) - s.page / level_pages(level) + 1;
     return n;
+}
+
+err_t pt_nothing_in(const struct pt *pt, struct span s)
+{
+    const struct map m = { .pt = (struct pt *)pt, .span = s, .small = true };
+    uint64_t         missing = 0;
+
+    return map_plan(&m, pt_cells(pt, pt->root, s.page, pt->levels), pt->levels, s.page, s.end, &missing);
+}
+
+void pt_fill_span(struct pt *pt, struct span s, pfn_t first, uint64_t flags, struct stock *stock)
+{
+    struct map m = { .pt = pt, .span = s, .first = first, .flags = flags, .stock = *stock };
+
+    (void)map_do(&m, pt_cells(pt, pt->root, s.page, pt->levels), pt->levels, s.page, s.end);
+    *stock = m.stock;
 }
 
 static err_t map(struct map *m)
@@ -354,7 +369,7 @@ static err_t map(struct map *m)
 /* The plan can only be made when the old is gone, and the old may only go when the plan can't fail: take plenty. */
 static err_t replace(struct map *m, struct tlb_batch *b)
 {
-    uint64_t     plenty = tables_below_top(m->pt, m->span);
+    uint64_t     plenty = pt_tables_for(m->pt, m->span, LEVEL_4K);
     struct unmap u = { .pt = m->pt, .batch = b };
     pte_cell    *cells = pt_cells(m->pt, m->pt->root, m->span.page, m->pt->levels);
     err_t        err;

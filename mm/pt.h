@@ -111,9 +111,9 @@ err_t pt_protect(struct pt *pt, va_t start, uint64_t n_pages, uint64_t flags, st
 /*
  * pt_move - what is mapped at `from` is mapped at `to` instead; no frame is touched
  *
- *   The ranges may not overlap; nothing may be mapped at `to`. Pages keep their size where both
- *   addresses allow it.
- *   Errors  those above; ERR_EXISTS
+ *   The ranges may not overlap and lie in one half of the address space; nothing may be mapped at `to`.
+ *   Pages keep their size where both addresses allow it. Holes move, too.
+ *   Errors  those above; ERR_INVAL  they overlap      ERR_EXISTS
  */
 err_t pt_move(struct pt *pt, va_t from, va_t to, uint64_t n_pages, struct tlb_batch *b) MUST_USE;
 

@@ -74,28 +74,31 @@ static unsigned clear_leaf(struct unmap *u, pte_cell *c, unsigned level, uint64_
 /* A top entry of the kernel's that others share stays, with its empty table. */
 static bool may_unlink(const struct pt *pt, unsigned level) { return level < pt->levels || pt->followers == NULL; }
 
+unsigned pt_less_below(struct pt *pt, pte_cell *cell, unsigned level, uint64_t page, unsigned removed,
+                       struct tlb_batch *b)
+{
+    pte_t old = { atomic_fetch_sub_explicit(&cell->raw, removed * PTE_COUNT_ONE, memory_order_relaxed) };
+
+    if (removed < pte_count(old) || !may_unlink(pt, level))
+        return 0;
+    (void)pte_swap(cell, (pte_t){ 0 });
+    pt_alias_changed(pt, page, level - 1, b);
+    tlb_free_table(b, pte_frame(old, level));
+    pt->n_tables--;
+    return 1;
+}
+
 /* The table below this entry, [page, next) of it; returns 1 if the entry became 0 */
 static unsigned unmap_below(struct unmap *u, pte_cell *cell, pte_t e, unsigned level, uint64_t page, uint64_t next)
 {
-    pfn_t    table = pte_frame(e, level);
-    unsigned n = pte_count(e), removed;
+    unsigned n = pte_count(e);
     bool     whole = next - page == level_pages(level);
 
-    if (level == LEVEL_2M && whole && !u->release && n > tlb_room(u->batch)) {
+    if (level == LEVEL_2M && whole && !u->release && n > tlb_room(u->batch))
         tlb_changed_many(u->batch); /* as it is: see "Cheap" above */
-        removed = n;
-    } else {
-        removed = pt_unmap_span(u, pt_cells(u->pt, table, page, level - 1), level - 1, page, next);
-    }
-    if (removed < n || !may_unlink(u->pt, level)) {
-        atomic_fetch_sub_explicit(&cell->raw, removed * PTE_COUNT_ONE, memory_order_relaxed);
-        return 0;
-    }
-    (void)pte_swap(cell, (pte_t){ 0 });
-    pt_alias_changed(u->pt, page, level - 1, u->batch);
-    tlb_free_table(u->batch, table);
-    u->pt->n_tables--;
-    return 1;
+    else
+        n = pt_unmap_span(u, pt_cells(u->pt, pte_frame(e, level), page, level - 1), level - 1, page, next);
+    return pt_less_below(u->pt, cell, level, page, n, u->batch);
 }
 
 unsigned pt_unmap_span(struct unmap *u, pte_cell *cells, unsigned level, uint64_t page, uint64_t end)

@@ -92,6 +92,20 @@ struct unmap {
 };
 unsigned pt_unmap_span(struct unmap *u, pte_cell *cells, unsigned level, uint64_t page, uint64_t end);
 
+/* At most so many tables, of levels from `lowest` to below the top, hold these pages. */
+uint64_t pt_tables_for(const struct pt *pt, struct span s, unsigned lowest);
+
+/* ERR_OK, or ERR_EXISTS: an entry of the span is not 0 */
+err_t pt_nothing_in(const struct pt *pt, struct span s) MUST_USE;
+
+/* Map neighbouring frames where nothing is, tables from the stock */
+void pt_fill_span(struct pt *pt, struct span s, pfn_t first, uint64_t flags, struct stock *stock);
+
+/* `removed` entries of the table below this one became 0: count them, and unlink it if it is empty.
+ * Returns 1 if this entry became 0. */
+unsigned pt_less_below(struct pt *pt, pte_cell *cell, unsigned level, uint64_t page, unsigned removed,
+                       struct tlb_batch *b);
+
 /* What a top entry is, its followers' are */
 void pt_tell_followers(struct pt *pt, unsigned slot);
 
