@@ -29,7 +29,7 @@ say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Wstrict-prototypes -Wundef -Wvla -Werror
 
 .PHONY: all
-all: $(B)/BOOTX64.EFI host
+all: $(B)/BOOTX64.EFI $(B)/HOSTILE.EFI host
 
 # ---- the EFI image ----------------------------------------------------------------------------
 # -fno-ms-extensions: without it gnu-efi's headers define every __attribute__ away (docs/decisions.md).
@@ -45,7 +45,7 @@ EFI_OBJ := $(EFI_SRC:%=$(B)/efi/%.obj) $(B)/efi/font.c.obj
 FONTS   ?= /usr/share/consolefonts/spleen-8x16.psfu.gz /usr/share/consolefonts/spleen-16x32.psfu.gz
 EFI_LDFLAGS := /subsystem:efi_application /entry:efi_main /nodefaultlib /dynamicbase /Brepro /opt:ref
 
-$(B)/efi/efi/%.c.obj: EFI_CFLAGS += -isystem $(EFI_INC) -isystem $(EFI_INC)/x86_64
+$(B)/efi/efi/%.c.obj $(B)/efi/test/boot/hostile/%.c.obj: EFI_CFLAGS += -isystem $(EFI_INC) -isystem $(EFI_INC)/x86_64
 # the loops of memcpy and memset must not become calls of memcpy and memset
 $(B)/efi/core/str.c.obj: EFI_CFLAGS += -fno-builtin
 $(B)/efi/%.c.obj: %.c Makefile
@@ -77,6 +77,12 @@ $(B)/octavo.debug: $(EFI_OBJ) $(B)/efi/syms.S.obj
 	$(call say,LD,$@)
 	$(call link,/debug:dwarf)
 $(B)/BOOTX64.EFI: $(EFI_OBJ) $(B)/efi/syms.S.obj $(B)/octavo.debug
+	$(call say,LD,$@)
+	$(call link,)
+
+# Firmware that misbehaves on purpose: wraps the system table, then starts Octavo.
+HOSTILE_OBJ := $(patsubst %,$(B)/efi/%.obj,$(wildcard test/boot/hostile/*.c test/boot/hostile/*.S) core/fmt.c core/str.c)
+$(B)/HOSTILE.EFI: $(HOSTILE_OBJ)
 	$(call say,LD,$@)
 	$(call link,)
 
@@ -154,7 +160,7 @@ esp: $(B)/BOOTX64.EFI
 .PHONY: test test-host test-boot fuzz lint format
 test: NEEDS = all $(TESTS)
 test-host: NEEDS = host $(TESTS)
-test-boot: NEEDS = $(B)/BOOTX64.EFI
+test-boot: NEEDS = $(B)/BOOTX64.EFI $(B)/HOSTILE.EFI
 test test-host test-boot:
 	$(Q)tools/setup.sh build run test
 	$(again) $(NEEDS)
