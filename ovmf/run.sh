@@ -27,6 +27,7 @@ usage: ovmf/run.sh [options]              interactive: the console is this termi
   --gdb PORT                  stopped before the first instruction, gdb served at localhost:PORT
   --hostile NAME              boot through build/HOSTILE.EFI, which plays the bad firmware NAME
   --efi FILE                  boot this program                   (build/BOOTX64.EFI)
+  --file FILE:/PATH           one more file on the boot disk; repeatable
   --emulator qemu|bochs                                           (qemu)
 exit status: 0 every command succeeded; 1 one failed, or Octavo panicked; 2 wrong usage;
              3 it never came up; 124 time-out
@@ -42,7 +43,7 @@ export PATH="$PATH:/usr/sbin:/sbin"
 exec_line='' mem=512M cpu='' smp=1 machine=q35 firmware=ovmf emulator=qemu timeout='' shot=''
 gdb='' hostile='' efi=$here/build/BOOTX64.EFI
 has_exec=false icount=false gui=false screen=true serial=true
-confs=() disks=() devices=()
+confs=() disks=() devices=() image=()
 while [ $# -gt 0 ]; do
     case $1 in
     --icount) icount=true; shift; continue ;;
@@ -67,6 +68,7 @@ while [ $# -gt 0 ]; do
     --gdb) gdb=$2 ;;
     --hostile) hostile=$2 ;;
     --efi) efi=$2 ;;
+    --file) image+=(--add "$2") ;;
     --emulator) emulator=$2 ;;
     *) wrong "unknown option $1" ;;
     esac
@@ -151,13 +153,12 @@ watch() {
     fi
     for line in ${confs[@]+"${confs[@]}"}; do echo "$line"; done
 } >"$tmp/octavo.conf"
-image=(--efi "$efi" --conf "$tmp/octavo.conf")
 if [ -n "$hostile" ]; then
     echo "$hostile" >"$tmp/hostile.txt"
-    image=(--efi "$here/build/HOSTILE.EFI" --conf "$tmp/octavo.conf"
-        --add "$efi:/EFI/OCTAVO/OCTAVO.EFI" --add "$tmp/hostile.txt:/hostile.txt")
+    image+=(--add "$efi:/EFI/OCTAVO/OCTAVO.EFI" --add "$tmp/hostile.txt:/hostile.txt")
+    efi=$here/build/HOSTILE.EFI
 fi
-"$here/tools/mkimg.sh" "${image[@]}" "$tmp/octavo.img" || exit 2
+"$here/tools/mkimg.sh" --efi "$efi" --conf "$tmp/octavo.conf" ${image[@]+"${image[@]}"} "$tmp/octavo.img" || exit 2
 
 firmware_pair() { # sets code and vars
     local found
