@@ -8,18 +8,18 @@
  *
  * Rules       in this order, for each descriptor
  *
- *               zero-length  no pages: dropped
- *               wrapped      ends beyond 2^64 bytes: dropped
- *               kind         by type, and among the free types by attribute; table in mem_kind_of()
- *               unaligned    starts inside a frame: free memory shrinks to whole frames, any other kind
- *                            grows to them
- *               beyond       frames from 2^40 on (52 bits of address) are cut off
+ *               zero-length    no pages: dropped
+ *               wrapped        ends beyond 2^64 bytes: dropped
+ *               kind           by type, and among the free types by attribute; table in mem_kind_of()
+ *               unaligned      starts inside a frame: free memory shrinks to whole frames, any other kind
+ *                              grows to them
+ *               unaddressable  frames from 2^40 on (52 bits of address) are cut off
  *
  *             then for each frame
  *
- *               overlap      the greatest kind wins (enum mem_kind is the order); between claims of one
- *                            kind, the greater attribute: flags such as EFI_MEMORY_RUNTIME are high bits
- *               first MiB    free becomes low, and frame 0, which would look like a null pointer, reserved
+ *               overlap        the greatest kind wins (enum mem_kind is the order); between claims of one
+ *                              kind, the greater attribute: flags such as EFI_MEMORY_RUNTIME are high bits
+ *               first MiB      free becomes low, and frame 0, which would look like a null pointer, reserved
  *
  * Picture     The sweep walks up through the starts; a heap holds the open claims, strictest on top.
  *
@@ -87,7 +87,7 @@ static const char *const kind_names[MEM_KINDS] = {
 
 static const char *const rule_names[MEM_RULES] = {
     [MEM_RULE_ZERO_LENGTH] = "zero-length", [MEM_RULE_WRAPPED] = "wrapped", [MEM_RULE_UNALIGNED] = "unaligned",
-    [MEM_RULE_BEYOND] = "beyond-52-bits",   [MEM_RULE_OVERLAP] = "overlap",
+    [MEM_RULE_BEYOND] = "unaddressable",    [MEM_RULE_OVERLAP] = "overlap",
 };
 
 const char *mem_kind_name(enum mem_kind kind) { return (unsigned)kind < MEM_KINDS ? kind_names[kind] : "?"; }
@@ -379,6 +379,25 @@ err_t mem_map_read(struct mem_map *m, struct mem_range *store, size_t capacity, 
     map.dropped[MEM_RULE_OVERLAP] -= map.pages_out;
     *m = map;
     return ERR_OK;
+}
+
+void mem_map_limit(struct mem_map *m, pfn_t end)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < m->n; i++) {
+        struct mem_range r = m->ranges[i];
+        uint64_t         cut = r.kind == MEM_FREE ? max_u64(r.start.idx, min_u64(r.end.idx, end.idx)) : r.end.idx;
+
+        if (cut < r.end.idx) {
+            m->pages_out -= r.end.idx - cut;
+            drop(m, MEM_RULE_BEYOND, r.end.idx - cut);
+            r.end.idx = cut;
+        }
+        if (r.start.idx < r.end.idx)
+            m->ranges[kept++] = r;
+    }
+    m->n = kept;
 }
 
 /* ---- questions ------------------------------------------------------------------------------- */

@@ -40,7 +40,7 @@ enum mem_rule {
     MEM_RULE_ZERO_LENGTH, /* no pages: the descriptor says nothing                                    */
     MEM_RULE_WRAPPED,     /* ends beyond 2^64 bytes: the descriptor is dropped                        */
     MEM_RULE_UNALIGNED,   /* free memory from the middle of a frame: its first and last, partial ones */
-    MEM_RULE_BEYOND,      /* frames beyond 52 bits, which no page-table entry can hold                */
+    MEM_RULE_BEYOND,      /* frames that cannot be addressed: 52 bits, or what mem_map_limit() said   */
     MEM_RULE_OVERLAP,     /* claimed more than once: each claim after the first                       */
     MEM_RULES
 };
@@ -107,6 +107,13 @@ struct mem_map {
  */
 err_t mem_map_read(struct mem_map *m, struct mem_range *store, size_t capacity, const void *descriptors,
                    size_t bytes, size_t desc_bytes) MUST_USE;
+
+/*
+ * mem_map_limit - free memory from frame `end` on cannot be addressed by this machine: drop it
+ *
+ *   Firmware may claim more than the CPU has address lines. Other kinds stay: they say what not to touch.
+ */
+void mem_map_limit(struct mem_map *m, pfn_t end);
 
 /* mem_desc_get - descriptor number i of a raw map */
 struct mem_desc mem_desc_get(const void *descriptors, size_t desc_bytes, size_t i);

@@ -135,6 +135,26 @@ static void frames_beyond_52_bits_are_cut_off(void **state)
     expect_dropped(MEM_RULES, 0, 0);
 }
 
+static void free_memory_above_a_limit_is_dropped(void **state)
+{
+    static const struct mem_desc d[] = {
+        { 7, MIB, 256, 0xf }, { 7, MIB * 8, 256, 0xf }, { 10, MIB * 9, 1, 0xf }, { 7, MIB * 10, 256, 0xf },
+    };
+
+    (void)state;
+    run(d, ARRAY_LEN(d));
+    mem_map_limit(&map, pfn(0xb00));
+    assert_int_equal(map.n, 4);
+    expect_dropped(MEM_RULES, 0, 0);
+    mem_map_limit(&map, pfn(0x810));
+    assert_int_equal(map.n, 3);
+    EXPECT(0, MEM_FREE, 0x100, 0x200, 0xf);
+    EXPECT(1, MEM_FREE, 0x800, 0x810, 0xf);
+    EXPECT(2, MEM_NVS, 0x900, 0x901, 0xf);
+    expect_dropped(MEM_RULE_BEYOND, 0xf0 + 0x100, 2);
+    assert_true(map.pages_in == map.pages_out + map.dropped[MEM_RULE_BEYOND]);
+}
+
 static void unaligned_free_memory_shrinks_and_any_other_grows(void **state)
 {
     (void)state;
@@ -612,6 +632,7 @@ int main(void)
         cmocka_unit_test(wrapped_descriptors_are_dropped),
         cmocka_unit_test(sums_of_many_wrapped_descriptors_do_not_wrap),
         cmocka_unit_test(frames_beyond_52_bits_are_cut_off),
+        cmocka_unit_test(free_memory_above_a_limit_is_dropped),
         cmocka_unit_test(unaligned_free_memory_shrinks_and_any_other_grows),
         cmocka_unit_test(the_strictest_claim_wins_in_every_order),
         cmocka_unit_test(between_claims_of_one_kind_the_greater_attribute_wins),
