@@ -181,15 +181,17 @@ static bool claim_of(struct mem_map *m, struct mem_desc d, struct mem_range *cla
         drop(m, MEM_RULE_WRAPPED, d.pages);
         return false;
     }
-    end = first + d.pages + partial;
-    m->pages_in += end - first;
     claim->kind = mem_kind_of(d.type, d.attr);
     claim->attr = d.attr;
-    if (partial && claim->kind == MEM_FREE) {
-        drop(m, MEM_RULE_UNALIGNED, 2);
+    end = first + d.pages;
+    if (partial && claim->kind == MEM_FREE) { /* the two pieces at its ends are a page together */
+        m->pages_in++;
+        drop(m, MEM_RULE_UNALIGNED, 1);
         first++;
-        end--;
+    } else {
+        end += partial;
     }
+    m->pages_in += end - first;
     if (end > FRAMES_IN_52_BITS) {
         uint64_t kept = max_u64(first, FRAMES_IN_52_BITS);
 

@@ -39,7 +39,7 @@ enum mem_kind {
 enum mem_rule {
     MEM_RULE_ZERO_LENGTH, /* no pages: the descriptor says nothing                                    */
     MEM_RULE_WRAPPED,     /* ends beyond 2^64 bytes: the descriptor is dropped                        */
-    MEM_RULE_UNALIGNED,   /* free memory from the middle of a frame: its first and last, partial ones */
+    MEM_RULE_UNALIGNED,   /* free memory from the middle of a frame: the two pieces at its ends       */
     MEM_RULE_BEYOND,      /* frames that cannot be addressed: 52 bits, or what mem_map_limit() said   */
     MEM_RULE_OVERLAP,     /* claimed more than once: each claim after the first                       */
     MEM_RULES
@@ -74,7 +74,7 @@ typedef unsigned __int128 mem_sum_t;
 
 /*
  * pages_in == pages_out + the sum of dropped[]: nothing is lost silently. A descriptor that starts in
- * the middle of a frame counts every frame it touches.
+ * the middle of a frame and is not free counts every frame it touches, one more than it says.
  */
 struct mem_map {
     struct mem_range *ranges; /* ranges[n]: sorted, disjoint, neighbours differ in kind or attribute     */

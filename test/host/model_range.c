@@ -173,12 +173,13 @@ static const char *check_sums(const struct mem_map *m, const void *descriptors, 
             dropped[MEM_RULE_WRAPPED] += d.pages;
             continue;
         }
-        in += end - first;
         if (d.start % 4096 != 0 && kind_of(d) == MEM_FREE) {
-            dropped[MEM_RULE_UNALIGNED] += 2;
+            in += 1;
+            dropped[MEM_RULE_UNALIGNED] += 1;
             first++;
             end--;
         }
+        in += end - first;
         if (end > LIMIT / 4096)
             dropped[MEM_RULE_BEYOND] += end - (first > LIMIT / 4096 ? first : LIMIT / 4096);
     }
