@@ -101,4 +101,5 @@ def main():
         write_font(out, "font_large", sys.argv[3])
 
 
-main()
+if __name__ == "__main__":
+    main()

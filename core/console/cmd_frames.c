@@ -22,7 +22,7 @@ static void print_zones(void)
 {
     char managed[FMT_SIZE_BYTES], free[FMT_SIZE_BYTES], used[FMT_SIZE_BYTES];
 
-    kprintf("%-8s %-14s %-14s %12s %12s %12s\n", "zone", "start", "end", "memory", "free", "used");
+    kprintf(HEADING("%-8s %-14s %-14s %12s %12s %12s\n"), "zone", "start", "end", "memory", "free", "used");
     for (unsigned zone = 0; zone < ZONES; zone++) {
         struct frame_span  span = frame_zone_span((enum frame_zone)zone);
         struct frame_stats s;
@@ -30,7 +30,7 @@ static void print_zones(void)
         frame_stats_zone((enum frame_zone)zone, &s);
         if (s.managed == 0)
             continue;
-        kprintf("%-8s %#014llx %#014llx %12s %12s %12s\n", frame_zone_name((enum frame_zone)zone),
+        kprintf("%-8s 0x%012llx 0x%012llx %12s %12s %12s\n", frame_zone_name((enum frame_zone)zone),
                 ULL(pfn_to_pa(span.start).raw), ULL(pfn_to_pa(pfn_add(span.start, span.n)).raw),
                 fmt_size(managed, s.managed * PAGE_SIZE), fmt_size(free, s.free * PAGE_SIZE),
                 fmt_size(used, (s.managed - s.free) * PAGE_SIZE));
@@ -43,13 +43,13 @@ static void print_orders(const struct frame_stats *all)
     struct frame_stats zones[ZONES];
     char               size[FMT_SIZE_BYTES];
 
-    kprintf("\n%-6s %-10s", "order", "block");
+    kprintf(HEADING_ON "\n%-6s %-10s", "order", "block");
     for (unsigned zone = 0; zone < ZONES; zone++) {
         frame_stats_zone((enum frame_zone)zone, &zones[zone]);
         if (zones[zone].managed > 0)
             kprintf(" %8s", frame_zone_name((enum frame_zone)zone));
     }
-    kprintf(" %8s %12s %11s\n", "free", "frames", "unusable");
+    kprintf(" %8s %12s %11s" HEADING_OFF "\n", "free", "frames", "unusable");
     for (unsigned order = 0; order <= FRAME_ORDER_MAX; order++) {
         unsigned unusable = frame_unusable(all, order);
 

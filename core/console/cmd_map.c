@@ -28,11 +28,11 @@ static void print_firmware_map(const struct boot_info *b)
     char        size[FMT_SIZE_BYTES];
 
     kprintf("firmware map: %zu descriptors of %llu bytes\n", n, ULL(b->map_desc_bytes));
-    kprintf("  %-18s %12s %12s  %-24s %s\n", "start", "pages", "size", "type", "attributes");
+    kprintf(HEADING("  %-18s %12s %12s  %-24s %s\n"), "start", "pages", "size", "type", "attributes");
     for (size_t i = 0; i < n; i++) {
         struct mem_desc d = mem_desc_get(descriptors, b->map_desc_bytes, i);
 
-        kprintf("  %#018llx %12llu %12s  %-24s", ULL(d.start), ULL(d.pages), size_text(size, d.pages),
+        kprintf("  0x%016llx %12llu %12s  %-24s", ULL(d.start), ULL(d.pages), size_text(size, d.pages),
                 mem_type_name(d.type));
         print_attributes(d.attr);
         kprintf("\n");
@@ -44,12 +44,12 @@ static void print_normalised_map(const struct mem_map *m)
     char size[FMT_SIZE_BYTES];
 
     kprintf("normalised map: %zu ranges\n", m->n);
-    kprintf("  %-18s %-18s %12s %12s  %-12s %s\n", "start", "end", "pages", "size", "kind", "attributes");
+    kprintf(HEADING("  %-18s %-18s %12s %12s  %-12s %s\n"), "start", "end", "pages", "size", "kind", "attributes");
     for (size_t i = 0; i < m->n; i++) {
         const struct mem_range *r = &m->ranges[i];
         uint64_t                pages = r->end.idx - r->start.idx;
 
-        kprintf("  %#018llx %#018llx %12llu %12s  %-12s", ULL(pfn_to_pa(r->start).raw), ULL(pfn_to_pa(r->end).raw),
+        kprintf("  0x%016llx 0x%016llx %12llu %12s  %-12s", ULL(pfn_to_pa(r->start).raw), ULL(pfn_to_pa(r->end).raw),
                 ULL(pages), size_text(size, pages), mem_kind_name(r->kind));
         print_attributes(r->attr);
         kprintf("\n");

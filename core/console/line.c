@@ -18,10 +18,6 @@
 #define WINDOW_MIN 8
 #define LIST_GAP   2
 
-/* What a person types looks different from what comes back. Nothing is sent between prompt and text. */
-#define TYPING     "\033[36m"
-#define TYPING_END "\033[0m"
-
 /* struct line.state: after nothing, ESC, ESC [ , ESC O */
 enum { PLAIN, ESCAPE, CONTROL, SINGLE };
 
@@ -105,12 +101,12 @@ static void leave_line(struct line *l, const char *mark)
 {
     move_to(l, l->n_shown);
     l->write(mark, length(mark));
-    l->write(TYPING_END "\n", sizeof(TYPING_END "\n") - 1);
+    l->write(LINE_TYPING_END "\n", sizeof(LINE_TYPING_END "\n") - 1);
 }
 
 static void show_prompt(struct line *l)
 {
-    l->write(TYPING, sizeof TYPING - 1);
+    l->write(LINE_TYPING, sizeof LINE_TYPING - 1);
     l->write(l->prompt, length(l->prompt));
     l->n_shown = l->at = 0;
 }

@@ -13,6 +13,10 @@
 #define LINE_BYTES   512 /* with the '\0' */
 #define LINE_HISTORY 16
 
+/* What a person types looks different from what comes back. Nothing is sent between prompt and text. */
+#define LINE_TYPING     "\033[36m"
+#define LINE_TYPING_END "\033[0m"
+
 /*
  * line_candidate_fn - the i-th word that Tab could put in place of text[start..], or NULL after the
  * last; only those that begin like text[start..] are used, so more may be offered

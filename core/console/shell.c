@@ -89,9 +89,9 @@ static err_t run_command(const struct words *w)
 
 static void echo(const struct words *w)
 {
-    kwrite(PROMPT, sizeof PROMPT - 1);
+    kprintf(LINE_TYPING PROMPT);
     for (unsigned i = 0; i < w->n; i++)
-        kprintf("%s%s", w->word[i], i + 1 < w->n ? " " : "\n");
+        kprintf("%s%s", w->word[i], i + 1 < w->n ? " " : LINE_TYPING_END "\n");
 }
 
 /* One command off the text and run; *text as words_split leaves it. */

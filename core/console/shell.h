@@ -45,6 +45,11 @@ const struct command *shell_find(const char *name);
 /* shell_command - the i-th of all commands in the order of their names, NULL after the last */
 const struct command *shell_command(unsigned i);
 
+/* A table's heading is quieter than its rows: kprintf(HEADING("%8s %8s\n"), "frames", "size") */
+#define HEADING_ON    "\033[90m"
+#define HEADING_OFF   "\033[0m"
+#define HEADING(text) HEADING_ON text HEADING_OFF
+
 /* shell_columns - characters that fit in a line of output */
 unsigned shell_columns(void);
 

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: MIT
+"""The console as a person uses it: line editing, history, Tab, keyboard, screen, and wrong input."""
+import importlib.util
+import os
+import random
+import time
+
+import pytest
+from conftest import PROMPT, ROOT
+
+UP, DOWN, RIGHT, LEFT = "\x1b[A", "\x1b[B", "\x1b[C", "\x1b[D"
+HOME, END, DELETE = "\x1b[H", "\x1b[F", "\x1b[3~"
+MONITOR = "\x01c"  # between the serial line and QEMU's monitor
+
+pytestmark = pytest.mark.xdist_group("console")
+
+
+# ---- typing on the serial line -----------------------------------------------------------------
+
+@pytest.mark.parametrize("keys, printed", [
+    ("echo one", "one"),
+    ("cho two" + HOME + "e" + END + "!", "two!"),
+    ("echo xthree" + LEFT * 5 + "\b", "three"),
+    ("echo fo\x7four", "four"),
+    ("echo fxive" + LEFT * 4 + DELETE, "five"),
+    ("junk\x15echo six", "six"),
+    ("echo seven eight\x17\x17seven", "seven"),
+    ("echo nine ten" + LEFT * 4 + "\x0b", "nine"),
+    ("\x0b\x15echo a\x01\x06\x06\x05b", "ab"),
+    ("echo '" + "long " * 60 + "'", ("long " * 60).strip()),
+    ("echo \x1b[99~\x1bOq\x1b[1;2Xok", "ok"),
+    ("never run\x03echo after", "after"),
+], ids=lambda text: repr(text)[:24])
+def test_keys_edit_the_line(console, keys, printed):
+    if "\x03" in keys:  # the dropped line is followed by a prompt of its own
+        before, after = keys.split("\x03")
+        console.child.send(before + "\x03")
+        console.text_to_prompt()
+        keys = after
+    assert console.run(keys).strip() == printed
+
+
+def test_arrows_bring_lines_back(console):
+    console.run("echo first")
+    console.run("echo second")
+    assert console.run(UP).strip() == "second"
+    assert console.run(UP + UP).strip() == "first"
+    assert console.run(UP + UP + UP + DOWN + DOWN).strip() == "first"
+    assert console.run("echo typed" + UP + DOWN + " on").strip() == "typed on"
+
+
+def test_tab_completes_commands_and_their_words(console):
+    assert console.run("ec\tdone").strip() == "done"
+    assert "usage: map" in console.run("help ma\t")
+    assert "normalised map" in console.run("map nor\t")
+    assert "selftest fmt: passed" in console.run("selftest fm\t")
+    assert console.run("clear; ec\tsecond").strip().endswith("second")
+
+
+def test_second_tab_lists_the_choices(console):
+    console.child.send("fr\t\t")
+    text = console.text_to_prompt()
+    assert {"frames", "free"} <= set(text.split("\n")[1].split())
+    assert "zone" in console.run("a\t")
+
+
+def test_commands_share_a_line(console):
+    assert console.run("echo a; echo 'b; c' # echo d").split("\n")[:2] == ["a", "b; c"]
+
+
+# ---- wrong input -------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("line, said", [
+    ("nonsense", "nonsense: no such command"),
+    ("help nonsense", "help: "),
+    ("alloc", "usage: alloc N"),
+    ("alloc x", "usage: alloc"),
+    ("alloc 0", "alloc: "),
+    ("alloc 99999999999999999999", "usage: alloc"),
+    ("alloc 1 19", "alloc: "),
+    ("free", "usage: free"),
+    ("free 0x1001", "free: "),
+    ("free 0xfffffffffffff000", "free: "),
+    ("map sideways", "usage: map"),
+    ("echo 'open", "a quote is not closed"),
+    ("selftest nonsense", "selftest: "),
+    ("echo " + "x " * 30, "more than 24 words"),
+])
+def test_wrong_input_is_answered(console, line, said):
+    assert console.run(line).startswith(said)
+
+
+def test_frames_that_the_kernel_uses_are_not_given_back(console):
+    table = console.run("cpu").split("CR3")[1].split()[0]
+    assert "in use by the kernel" in console.run(f"free {table}")
+
+
+def test_random_lines_do_no_harm(open_console):
+    """Every command with arguments that make no sense; the machine must still answer afterwards."""
+    console, dice = open_console(), random.Random(6)
+    names = [line.split()[0] for line in console.run("help").split("\n") if line.startswith("  ")]
+    names = [name for name in names if name not in ("reboot", "poweroff", "selftest")]
+    words = ["0", "1", "-1", "0x", "all", "0xffffffffffffffff", "18446744073709551616", "1T", "4K", "0x1000", "x", "''",
+             "\"a b\"", "'", ";", ";;", "#", "%s%n", "../..", "2M", "0xffff800000000000", "0x8000000000000000"]
+    assert len(names) > 8
+    for _ in range(100):
+        console.run(" ".join([dice.choice(names)] + dice.choices(words, k=dice.randrange(5))))
+    assert console.run("echo alive").strip() == "alive"
+    console.child.send("poweroff\r")
+
+
+# ---- the keyboard ------------------------------------------------------------------------------
+
+KEYS = {" ": "spc", "-": "minus", "=": "equal", ";": "semicolon", "'": "apostrophe", ",": "comma", ".": "dot",
+        "/": "slash", "\\": "backslash", "!": "shift-1", "_": "shift-minus", "\"": "shift-apostrophe", "\n": "ret",
+        "\t": "tab", "\b": "backspace"}
+
+
+def in_monitor(console, *commands):
+    """Commands for QEMU's monitor; what the last one printed."""
+    console.child.send(MONITOR + "\r")
+    console.child.expect_exact("(qemu) ")
+    for command in commands:
+        console.child.send(command + "\r")
+        console.child.expect_exact("(qemu) ")
+    console.child.send(MONITOR)
+
+
+def press(console, *keys):
+    in_monitor(console, *(f"sendkey {key} 20" for key in keys))
+
+
+def keys_of(text):
+    return [KEYS.get(c) or (f"shift-{c.lower()}" if c.isupper() else c) for c in text]
+
+
+def test_keyboard_types(console):
+    press(console, *keys_of("echo Key-Board 42!\n"))
+    assert console.text_to_prompt().split("\n")[-2].strip() == "Key-Board 42!"
+
+
+def test_keyboard_moves_and_completes(console):
+    press(console, *keys_of("cho xxright"), "home", "e", "end", *["left"] * 6, "backspace", "delete", "ctrl-e", "1", "ret")
+    assert console.text_to_prompt().split("\n")[-2].strip() == "right1"
+    press(console, "up", "ctrl-u", *keys_of("ec\tUP\n"))
+    assert console.text_to_prompt().split("\n")[-2].strip() == "UP"
+
+
+# ---- the screen --------------------------------------------------------------------------------
+
+MARGIN, TOP, PAPER = 8, 32, (0x14, 0x19, 0x1F)
+
+
+def load_font():
+    spec = importlib.util.spec_from_file_location("mkfont", os.path.join(ROOT, "tools/mkfont.py"))
+    mkfont = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(mkfont)
+    width, height, glyphs = mkfont.read_psf("/usr/share/consolefonts/spleen-8x16.psfu.gz")
+    return width, height, {tuple(rows): chr(c) for c, rows in glyphs.items()}
+
+
+def read_ppm(path):
+    with open(path, "rb") as f:
+        data = f.read()
+    _, width, height, _ = data.split(None, 4)[:4]
+    return int(width), int(height), data[-int(width) * int(height) * 3:]
+
+
+def dump_screen(console, path):
+    again = f"{path}.again"
+    in_monitor(console, f"screendump {path}", f"screendump {again}")
+    end = time.monotonic() + 20
+    while not (os.path.exists(again) and os.path.getsize(again)) and time.monotonic() < end:
+        time.sleep(0.1)
+    return read_ppm(path)
+
+
+def screen_text(screen):
+    """The rows of the screen, read by the pictures of the letters; a cell's first pixel is its paper."""
+    width, height, pixels = screen
+    font_width, font_height, letters = load_font()
+    rows = []
+    for y in range(TOP, height - MARGIN - font_height + 1, font_height):
+        row = ""
+        for x in range(MARGIN, width - MARGIN - font_width + 1, font_width):
+            lines = [pixels[((y + j) * width + x) * 3:((y + j) * width + x + font_width) * 3] for j in range(font_height)]
+            paper = lines[0][:3]
+            bits = tuple(int("".join("10"[line[i:i + 3] == paper] for i in range(0, len(line), 3)), 2) for line in lines)
+            row += letters.get(bits, "?")
+        rows.append(row.rstrip())
+    return rows
+
+
+def test_screen_shows_what_the_serial_line_says(console, tmp_path):
+    console.run("clear")
+    printed = [line.rstrip() for line in console.run("cpu; help; map normalised").split("\n")]
+    screen = dump_screen(console, tmp_path / "screen.ppm")
+    rows = [row for row in screen_text(screen) if row]
+    while printed and not printed[-1]:
+        printed.pop()
+    assert rows[-1] == PROMPT.strip()
+    shown = rows[:-1][-20:]
+    assert shown == [line for line in printed if line][-len(shown):]
+    width, _, pixels = screen
+    assert tuple(pixels[-3:]) == PAPER
+    assert tuple(pixels[width * 2 * 3:width * 2 * 3 + 3]) == (0x24, 0x30, 0x3D)
+
+
+def test_it_works_without_a_screen(boot):
+    run = boot("echo blind", "--no-screen")
+    assert run.status == 0 and "\nblind\n" in run.text, run
