@@ -70,8 +70,7 @@ static void find_bearings(const struct boot_info *b)
     idt_start();
     panic_exit_port(b->config.debug_exit_port);
     log_threshold((enum port_level)b->config.log_level);
-    if (b->config.console & BOOT_CONSOLE_SERIAL)
-        serial_start();
+    err_t serial = b->config.console & BOOT_CONSOLE_SERIAL ? serial_start() : ERR_OK;
     err_t acpi = acpi_start(b->rsdp);
     time_start();
     log_clock(time_now_ns);
@@ -81,6 +80,8 @@ static void find_bearings(const struct boot_info *b)
     log_info(TAG, "left the firmware after %u call%s of ExitBootServices", b->exit_tries, b->exit_tries == 1 ? "" : "s");
     if (b->map_desc_version != 1)
         log_warn(TAG, "memory descriptors of version %u, 1 was expected", b->map_desc_version);
+    if (serial != ERR_OK)
+        log_info(TAG, "no serial port");
     if (acpi != ERR_OK)
         log_warn(TAG, "ACPI tables: %s", err_str(acpi));
     log_info(TAG, "clock: TSC at %u kHz by %s", time_tsc_khz(), time_source());
@@ -133,29 +134,74 @@ static void start_heap(const struct boot_info *b)
     stage(3, "heap", began);
 }
 
-/* Stage 4. What must stay as it is gets reserved before anything is handed out. */
+/* boot_services_pages - memory that was the firmware's until ExitBootServices */
+static uint64_t boot_services_pages(const struct boot_info *b)
+{
+    enum { BOOT_SERVICES_CODE = 3, BOOT_SERVICES_DATA = 4 }; /* UEFI 2.10, "EFI_MEMORY_TYPE" */
+    uint64_t pages = 0;
+
+    for (size_t i = 0; i < b->map_bytes / b->map_desc_bytes; i++) {
+        struct mem_desc d = mem_desc_get(port_ptr(b->map), b->map_desc_bytes, i);
+
+        if ((d.type == BOOT_SERVICES_CODE || d.type == BOOT_SERVICES_DATA) && mem_kind_of(d.type, d.attr) == MEM_FREE)
+            pages += d.pages;
+    }
+    return pages;
+}
+
+/* Stage 4. What must stay as it is, is kept out: the image, and what the map's ranges stand in. */
 static void start_frames(const struct boot_info *b)
 {
+    const struct frame_span keep[] = {
+        { pa_to_pfn(b->image), b->image_bytes >> PAGE_SHIFT },
+        { pa_to_pfn(b->map), b->map_room >> PAGE_SHIFT },
+        { pa_to_pfn(b->ranges), b->ranges_bytes >> PAGE_SHIFT },
+    };
     uint64_t began = cpu_rdtsc();
-    char     free[FMT_SIZE_BYTES], boot[FMT_SIZE_BYTES], what[128];
+    char     size[FMT_SIZE_BYTES], what[128];
     size_t   n = frame_state_bytes(&machine.map);
     void    *state = heap_alloc_aligned(kernel_heap, n, 64);
 
-    if (state == NULL)
-        must(ERR_NOMEM, "frame manager");
-    must(frame_start(&machine.map, state, n), "frame manager");
-    must(frame_reserve(pa_to_pfn(b->image), b->image_bytes >> PAGE_SHIFT), "the image's frames");
-    must(frame_reserve(pa_to_pfn(b->map), align_up(b->map_room, PAGE_SIZE) >> PAGE_SHIFT), "the map's frames");
-    must(frame_reserve(pa_to_pfn(b->ranges), b->ranges_bytes >> PAGE_SHIFT), "the ranges' frames");
-    must(frame_take_over(), "early frames");
+    must(state != NULL ? ERR_OK : ERR_NOMEM, "frame manager's state");
+    must(frame_start(&machine.map, keep, ARRAY_LEN(keep), state, n), "frame manager");
 
     struct frame_stats s;
 
     frame_stats(&s);
-    machine.boot_services_bytes = boot_services_bytes(b);
-    fmt_string(what, sizeof what, "full physical memory, %s free; %llu KiB of boot services came back (%s of metadata)",
-               fmt_size(free, s.free * PAGE_SIZE), ULL(machine.boot_services_bytes / KIB), fmt_size(boot, s.metadata_bytes));
+    machine.boot_services_bytes = boot_services_pages(b) << PAGE_SHIFT;
+    fmt_string(what, sizeof what, "full physical memory, %s free, %llu KiB of them were boot services'",
+               fmt_size(size, s.free << PAGE_SHIFT), ULL(machine.boot_services_bytes / KIB));
     stage(4, what, began);
+}
+
+/* start_screen - a machine without one is as good */
+static void start_screen(const struct boot_framebuffer *fb)
+{
+    volatile void *pixels;
+    err_t          err = ERR_NOENT;
+
+    if (fb->base.raw != 0)
+        err = kva_map_device(fb->base, fb->size_bytes, PTE_CACHE_WC, &pixels);
+    if (err == ERR_OK)
+        err = fb_start(fb, pixels);
+    if (err == ERR_OK)
+        log_info(TAG, "screen of %ux%u pixels", fb->width, fb->height);
+    else
+        log_info(TAG, "no screen: %s", err_str(err));
+}
+
+/* Interrupts come on here for the first time. */
+static void start_devices(const struct boot_info *b)
+{
+    must(apic_start(), "APIC");
+    if (b->config.console & BOOT_CONSOLE_SCREEN)
+        start_screen(&b->fb);
+    err_t keyboard = kbd_start(input_put), serial = ERR_NOENT;
+
+    if (b->config.console & BOOT_CONSOLE_SERIAL)
+        serial = serial_listen(input_put);
+    log_info(TAG, "interrupts by %s; keyboard: %s; serial input: %s", apic_mode(), err_str(keyboard), err_str(serial));
+    cpu_sti();
 }
 
 static NORETURN void kmain(void *arg)
@@ -167,12 +213,7 @@ static NORETURN void kmain(void *arg)
     start_mapper(b);
     start_heap(b);
     start_frames(b);
-
-    must(apic_start(), "APIC");
-    if (b->config.console & BOOT_CONSOLE_SCREEN)
-        fb_start(&b->fb);
-    input_start();
-    cpu_sti();
+    start_devices(b);
     shell_start(b->config.exec);
 }
 

@@ -57,7 +57,7 @@ static NORETURN void end(void)
 
         kprintf("locks held: %u\n", cpu_this()->lock_depth);
         frame_stats(&s);
-        kprintf("frames: %llu free of %llu\nthe log's last lines:\n", ULL(s.free), ULL(s.total));
+        kprintf("frames: %llu free of %llu\nthe log's last lines:\n", ULL(s.free), ULL(s.managed));
         log_replay(kwrite, LAST_LINES);
     }
     kprintf("octavo: panic\n");

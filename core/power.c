@@ -15,6 +15,7 @@
 
 #include "core/cpu.h"
 #include "core/dev/acpi.h"
+#include "core/dev/serial.h"
 #include "core/log.h"
 #include "core/x86/mmio.h"
 #include "core/x86/paging.h"
@@ -117,6 +118,7 @@ void power_off(int status)
 {
     cpu_cli();
     kprintf("octavo: exit status %d\n", status);
+    serial_drain();
     if (pw.boot != NULL && pw.boot->config.debug_exit_port != 0)
         outb((uint16_t)pw.boot->config.debug_exit_port, status == 0 ? DEBUG_EXIT_OK : DEBUG_EXIT_FAILED);
     try_firmware(BOOT_RESET_POWER_OFF);
@@ -130,6 +132,7 @@ void power_reboot(void)
 
     cpu_cli();
     kprintf("octavo: reboot\n");
+    serial_drain();
     try_firmware(BOOT_RESET_COLD);
     acpi_reset();
     outb(PORT_RESET, 0x06);

@@ -34,6 +34,7 @@ enum {
 #define MCR_LOOPBACK 0x1e
 #define LSR_RECEIVED 0x01
 #define LSR_EMPTY    0x20 /* the transmitter takes a byte, or a FIFO full of them      */
+#define LSR_SILENT   0x40 /* the last bit has left the wire                            */
 
 #define DIVISOR_115200 1
 #define FIFO_BYTES     16
@@ -84,6 +85,12 @@ static void serial_write(const char *text, size_t n_bytes)
             send('\r');
         send(text[i]);
     }
+}
+
+void serial_drain(void)
+{
+    if (serial.present)
+        wait_for(LSR_SILENT);
 }
 
 static struct out_sink serial_sink = { .write = serial_write };

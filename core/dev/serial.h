@@ -13,6 +13,9 @@
  */
 err_t serial_start(void) MUST_USE;
 
+/* serial_drain - wait until all that was printed has left, but not for ever: before power goes */
+void serial_drain(void);
+
 /*
  * serial_listen - from now on got(byte) is called, by interrupt, for each byte that arrives
  *
