@@ -174,33 +174,20 @@ static void start_frames(const struct boot_info *b)
     stage(4, what, began);
 }
 
-/* start_screen - a machine without one is as good */
-static void start_screen(const struct boot_framebuffer *fb)
-{
-    volatile void *pixels;
-    err_t          err = ERR_NOENT;
-
-    if (fb->base.raw != 0)
-        err = kva_map_device(fb->base, fb->size_bytes, PTE_CACHE_WC, &pixels);
-    if (err == ERR_OK)
-        err = fb_start(fb, pixels);
-    if (err == ERR_OK)
-        log_info(TAG, "screen of %ux%u pixels", fb->width, fb->height);
-    else
-        log_info(TAG, "no screen: %s", err_str(err));
-}
-
 /* Interrupts come on here for the first time. */
 static void start_devices(const struct boot_info *b)
 {
     must(apic_start(), "APIC");
-    if (b->config.console & BOOT_CONSOLE_SCREEN)
-        start_screen(&b->fb);
-    err_t keyboard = kbd_start(input_put), serial = ERR_NOENT;
+    if (b->config.console & BOOT_CONSOLE_SCREEN) {
+        err_t err = fb_start(&b->fb);
 
-    if (b->config.console & BOOT_CONSOLE_SERIAL)
-        serial = serial_listen(input_put);
-    log_info(TAG, "interrupts by %s; keyboard: %s; serial input: %s", apic_mode(), err_str(keyboard), err_str(serial));
+        if (err == ERR_OK)
+            log_info(TAG, "screen of %ux%u pixels", b->fb.width, b->fb.height);
+        else
+            log_info(TAG, "no screen: %s", err_str(err));
+    }
+    log_info(TAG, "interrupts by %s", apic_mode());
+    input_start();
     cpu_sti();
 }
 

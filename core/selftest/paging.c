@@ -42,15 +42,16 @@ static void read_it(void *at) { sink = *(volatile uint8_t *)at; }
 static void write_it(void *at) { *(volatile uint8_t *)at = OP_RET; }
 static void call_it(void *at) { ((void (*)(void))(uintptr_t)at)(); }
 
-static uint64_t dig(volatile uint8_t *outer)
+/* dig - as deep as asked; the sum keeps the call from becoming a jump */
+static uint64_t dig(volatile uint8_t *outer, uint64_t depth)
 {
     volatile uint8_t inner[1024];
 
     inner[0] = *outer;
-    return dig(inner) + inner[0]; /* the sum keeps this from becoming a jump */
+    return depth == 0 ? 0 : dig(inner, depth - 1) + inner[0];
 }
 
-static void overflow(void *at) { sink = (uint8_t)dig(at); }
+static void overflow(void *at) { sink = (uint8_t)dig(at, STACK_BYTES); }
 
 static err_t try_one(const struct attempt *a)
 {
