@@ -38,7 +38,7 @@ EFI_INC  ?= /usr/include/efi
 EFI_ARCH := --target=x86_64-unknown-windows -fno-ms-extensions
 EFI_CFLAGS := $(EFI_ARCH) -std=c11 -O2 -gdwarf-4 -ffreestanding -fshort-wchar -mno-red-zone \
   -mgeneral-regs-only -mno-stack-arg-probe -fno-strict-aliasing -fno-builtin-bcmp \
-  -fno-stack-protector -ffile-prefix-map=$(CURDIR)=. -Wthread-safety $(WARN) -I.
+  -fno-stack-protector -fasynchronous-unwind-tables -ffile-prefix-map=$(CURDIR)=. -Wthread-safety $(WARN) -I.
 EFI_SRC := $(sort $(wildcard efi/*.c core/*.c core/*/*.c mm/*.c core/x86/*.S))
 EFI_SRC := $(filter-out core/user/%,$(EFI_SRC))
 EFI_OBJ := $(EFI_SRC:%=$(B)/efi/%.obj) $(B)/efi/font.c.obj
