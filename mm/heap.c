@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mm/heap.c - the heap: which size goes where, and what an address is
+ *
+ * Promise     heap_alloc gives a block that overlaps no other; heap_free takes back exactly such blocks
+ *             and refuses, in words, whatever else it is given.
+ *
+ * Picture
+ *               size           1 .. 512        .. 128 KiB               above
+ *               lives in       slab.c          extent.c                 heap_large.c
+ *               found by       cells[address]  cells[address], bits     hash of the address
+ *               placed         lowest slot     good fit, merged at once source's choice
+ *
+ *             All memory of slabs and extents lies in the window of one page source (heap_map.c). A
+ *             slab is itself an extent, so empty slabs feed medium blocks and the other way round.
+ *             The heap's own state fills private pages: held, but with no extent in them, so that
+ *             nobody can free them by accident.
+ *
+ * Invariants  I1  h->self == h and h->fast_max == SLAB_MAX unless every call has to take the long way
+ *             I2  h->pages is the number of pages held, runs and private pages included
+ * Locks       heap->lock, rank 10; small blocks touch only their CPU's state, with interrupts off
+ * Failure     NULL. Before giving up, a heap gives back what it holds for nothing and tries again.
+ */
+#include "mm/heap.h"
+
+#include "mm/heap_core.h"
+
+/* ---- pages ----------------------------------------------------------------------------------- */
+
+err_t heap_pages_take(struct heap *h, size_t n_pages, uint64_t *first_page)
+{
+    struct heap_map   *m = h->map;
+    struct heap_pages *source = m->source;
+    void              *p;
+
+    if (h->limit_pages != 0 && h->pages + n_pages > h->limit_pages)
+        return ERR_NOMEM;
+
+    err_t err = source->ops->take(source, n_pages, &p);
+    if (err != ERR_OK)
+        return err;
+
+    uint64_t page = ((uintptr_t)p - m->base) >> PAGE_SHIFT;
+
+    err = heap_map_know(m, page + n_pages);
+    if (err != ERR_OK) {
+        source->ops->give(source, p, n_pages);
+        return err;
+    }
+    for (uint64_t cell = page * CELLS_PER_PAGE; cell < (page + n_pages) * CELLS_PER_PAGE; cell++)
+        m->cells[cell] = h->tag;
+    h->pages += n_pages;
+    h->pages_peak = max_u64(h->pages_peak, h->pages);
+    h->page_low = h->page_end == 0 ? page : min_u64(h->page_low, page);
+    h->page_end = max_u64(h->page_end, page + n_pages);
+    *first_page = page;
+    return ERR_OK;
+}
+
+void heap_pages_give(struct heap *h, uint64_t first_page, size_t n_pages)
+{
+    struct heap_map *m = h->map;
+
+    for (uint64_t cell = first_page * CELLS_PER_PAGE; cell < (first_page + n_pages) * CELLS_PER_PAGE; cell++)
+        m->cells[cell] = SLAB_NONE;
+    h->pages -= n_pages;
+    m->source->ops->give(m->source, (void *)(m->base + (first_page << PAGE_SHIFT)), n_pages);
+}
+
+void *heap_private(struct heap *h, size_t bytes)
+{
+    uint64_t page;
+    char    *p = h->spare;
+
+    bytes = align_up(bytes, 64);
+    if (bytes > h->spare_bytes) {
+        if (bytes > PAGE_SIZE || heap_pages_take(h, 1, &page) != ERR_OK)
+            return NULL;
+        p = (char *)(h->map->base + (page << PAGE_SHIFT));
+        h->spare_bytes = PAGE_SIZE;
+    }
+    h->spare = p + bytes;
+    h->spare_bytes -= bytes;
+    return __builtin_memset(p, 0, bytes);
+}
+
+/* ---- life cycle ------------------------------------------------------------------------------ */
+
+err_t heap_create(struct heap_map *map, const struct heap_config *config, struct heap **out)
+{
+    static const struct heap_config plain;
+    struct heap                     first = { .map = map };
+    struct heap                    *h;
+    uint32_t                        tag;
+    uint64_t                        page;
+
+    if (config == NULL)
+        config = &plain;
+    if (config->policy >= HEAP_POLICIES)
+        return ERR_INVAL;
+
+    err_t err = heap_map_slab_new(map, &tag);
+    if (err != ERR_OK)
+        return err;
+    first.tag = tag;
+    err = heap_pages_take(&first, 1, &page);
+    if (err != ERR_OK) {
+        heap_map_slab_put(map, tag);
+        return err;
+    }
+
+    h = (struct heap *)(map->base + (page << PAGE_SHIFT));
+    _Static_assert(sizeof(struct heap) + sizeof(struct heap_cpu) <= PAGE_SIZE, "a heap starts in one page");
+    __builtin_memset(h, 0, sizeof *h);
+    h->self = h;
+    h->fast_max = SLAB_MAX;
+    h->map = map;
+    h->tag = tag;
+    h->name = config->name != NULL ? config->name : "heap";
+    h->lock = (struct irqlock)IRQLOCK("heap", 10);
+    h->limit_pages = config->limit_bytes >> PAGE_SHIFT;
+    h->pages = h->pages_peak = 1;
+    h->page_low = page;
+    h->page_end = page + 1;
+    h->n_classes = SLAB_CLASSES;
+    h->spare = (char *)h + align_up(sizeof *h, 64);
+    h->spare_bytes = PAGE_SIZE - align_up(sizeof *h, 64);
+    slab_classes(h->class);
+    for (unsigned i = 0; i < PORT_CPUS_MAX; i++)
+        h->cpu[i] = &cpu_none;
+    *map_slab(map, tag) = (struct slab){ .heap = h, .class = CLASS_EXTENT };
+    *out = h;
+    return ERR_OK;
+}
+
+void heap_destroy(struct heap *h)
+{
+    struct heap_map *m = h->map;
+    uint64_t         end = heap_page_end(h);
+    uint32_t         tag = h->tag;
+
+    large_free_all(h);
+    slab_forget_all(h);
+    for (uint64_t page = h->page_low; page < end; page++) { /* one of them is the heap's own */
+        if (m->cells[page * CELLS_PER_PAGE] != tag)
+            continue;
+        for (uint64_t cell = page * CELLS_PER_PAGE; cell < (page + 1) * CELLS_PER_PAGE; cell++)
+            m->cells[cell] = SLAB_NONE;
+        m->grains[page] = (struct heap_grains){ 0 };
+        m->inner[page >> 6] &= ~((uint64_t)1 << (page & 63));
+        m->source->ops->give(m->source, (void *)(m->base + (page << PAGE_SHIFT)), 1);
+    }
+    heap_map_slab_put(m, tag);
+    m->source->ops->settle(m->source, true);
+}
+
+/* ---- allocation ------------------------------------------------------------------------------ */
+
+static void *slot_alloc(struct heap *h, unsigned class)
+{
+    uint64_t     flags = port_irq_save();
+    struct slab *s = h->cpu[port_cpu()]->head[class];
+    uint64_t     free = atomic_load_explicit(&s->free, memory_order_relaxed);
+    void        *p = LIKELY(free != 0) ? slab_slot(h->map, s, free, h->class[class].size) : slab_refill(h, class);
+
+    port_irq_restore(flags);
+    return p;
+}
+
+static uint32_t grains_of(size_t size) { return (uint32_t)((size + GRAIN_BYTES - 1) >> GRAIN_SHIFT); }
+
+static void *extent_block(struct heap *h, size_t size, size_t align)
+{
+    uint64_t flags = heap_lock(h);
+    uint32_t g = extent_alloc(h, grains_of(size), align > GRAIN_BYTES ? (uint32_t)(align >> GRAIN_SHIFT) : 1);
+
+    heap_unlock(h, flags);
+    return g != 0 ? grain_ptr(h->map, g) : NULL;
+}
+
+static void *place_block(struct heap *h, size_t size, size_t align, bool *zeroed)
+{
+    if (align_up(size, align) <= SLAB_MAX) /* a class that is a multiple of align: its slots are aligned */
+        return slot_alloc(h, slab_class_of[(align_up(size, align) + 15) / 16]);
+    if (size <= LARGE_MIN && align <= PAGE_SIZE)
+        return extent_block(h, size, align);
+    return large_alloc(h, size, align, zeroed);
+}
+
+/* Give back all that is held for nothing; true if that was anything. */
+static bool reclaim(struct heap *h) { return heap_trim(h) != 0; }
+
+static void *alloc_long(struct heap *h, size_t size, size_t align, bool zero)
+{
+    bool zeroed = false;
+
+    if (size > HEAP_SIZE_MAX || align > HEAP_SIZE_MAX)
+        return NULL;
+    size = size != 0 ? size : 1;
+
+    void *p = place_block(h, size, align, &zeroed);
+    if (UNLIKELY(p == NULL) && reclaim(h))
+        p = place_block(h, size, align, &zeroed);
+    if (p != NULL && zero && !zeroed)
+        __builtin_memset(p, 0, size);
+    return p;
+}
+
+void *heap_alloc(struct heap *h, size_t size)
+{
+    if (LIKELY(size - 1 < h->fast_max)) {
+        void *p = slot_alloc(h, slab_class_of[(size + 15) / 16]);
+
+        if (LIKELY(p != NULL))
+            return p;
+    }
+    return alloc_long(h, size, 16, false);
+}
+
+void *heap_zalloc(struct heap *h, size_t size)
+{
+    if (LIKELY(size - 1 < h->fast_max)) {
+        void *p = slot_alloc(h, slab_class_of[(size + 15) / 16]);
+
+        if (LIKELY(p != NULL))
+            return __builtin_memset(p, 0, size);
+    }
+    return alloc_long(h, size, 16, true);
+}
+
+void *heap_alloc_aligned(struct heap *h, size_t size, size_t align)
+{
+    if (align == 0 || (align & (align - 1)) != 0)
+        return NULL;
+    return alloc_long(h, size, align > 16 ? align : 16, false);
+}
+
+/* ---- free ------------------------------------------------------------------------------------ */
+
+static struct slab *slab_at(const struct heap *h, const void *p)
+{
+    return map_slab(h->map, h->map->cells[cell_of(h->map, p)]);
+}
+
+void heap_place(struct heap *h, const void *at, struct heap_place *out)
+{
+    uint64_t          flags = heap_lock(h);
+    struct heap_map  *m = h->map;
+    struct heap_large *l = large_around(h, at);
+    struct heap_place place = { .what = HEAP_NOTHING, .start = (uintptr_t)at };
+
+    if (l != NULL) {
+        place = (struct heap_place){ HEAP_LARGE, l->start, l->n_pages << PAGE_SHIFT };
+    } else if (map_holds(m, at) && slab_at(h, at)->heap == h) {
+        const struct slab *s = slab_at(h, at);
+        uint32_t           g = extent_around(h, grain_of(m, at));
+        uint32_t           size = s->class != CLASS_EXTENT ? h->class[s->class].size : 0;
+
+        if (g != 0 && s->class != CLASS_EXTENT && g == s->grain) {
+            uintptr_t first = (uintptr_t)grain_ptr(m, g);
+            unsigned  slot = (unsigned)(((uintptr_t)at - first) / size);
+
+            place = (struct heap_place){ HEAP_SLAB_EDGE, first + (uintptr_t)s->n_slots * size, 0 };
+            if (slot < s->n_slots)
+                place = (struct heap_place){ slab_used(s, slot) ? HEAP_SLOT : HEAP_SLOT_FREE, first + slot * size, size };
+        } else if (g != 0) {
+            place = (struct heap_place){ extent_is_free(h, g) ? HEAP_EXTENT_FREE : HEAP_EXTENT, (uintptr_t)grain_ptr(m, g),
+                                         (size_t)(extent_end(h, g) - g) << GRAIN_SHIFT };
+        }
+    }
+    heap_unlock(h, flags);
+    *out = place;
+}
+
+/* Say what the address is; the answer is also the error. */
+static err_t refuse(struct heap *h, const void *p, const char *call)
+{
+    static const char *const words[] = {
+        [HEAP_NOTHING] = "no memory of this heap",    [HEAP_SLOT] = "inside a block",
+        [HEAP_SLOT_FREE] = "in a block that is free", [HEAP_EXTENT] = "inside a block",
+        [HEAP_EXTENT_FREE] = "in free memory",        [HEAP_LARGE] = "inside a block",
+        [HEAP_SLAB_EDGE] = "behind the last block of a slab",
+    };
+    struct heap_place place;
+
+    heap_place(h, p, &place);
+    atomic_fetch_add_explicit(&h->wrong_frees, 1, memory_order_relaxed);
+    port_log(PORT_ERROR, "heap", "%s: %s of %p refused: %s; %zu bytes at %p", h->name, call, p, words[place.what], place.size,
+             (void *)place.start);
+    switch (place.what) {
+    case HEAP_SLOT_FREE:
+    case HEAP_EXTENT_FREE:
+        return ERR_NOT_ALLOC;
+    case HEAP_SLOT:
+    case HEAP_EXTENT:
+    case HEAP_LARGE:
+    case HEAP_SLAB_EDGE:
+        return ERR_INSIDE;
+    default:
+        return ERR_OUTSIDE;
+    }
+}
+
+/* The heap's lock is held: does a medium block start at p? */
+static uint32_t medium_at(struct heap *h, const void *p)
+{
+    struct heap_map *m = h->map;
+
+    if (!map_holds(m, p) || ((uintptr_t)p & (GRAIN_BYTES - 1)) != 0 || slab_at(h, p)->heap != h)
+        return 0;
+
+    uint32_t g = grain_of(m, p);
+
+    if (!extent_used(h, g) || (slab_at(h, p)->class != CLASS_EXTENT && slab_at(h, p)->grain == g))
+        return 0;
+    return g;
+}
+
+static err_t free_long(struct heap *h, void *p, const char *call)
+{
+    if (p == NULL)
+        return ERR_OK;
+
+    uint64_t flags = heap_lock(h);
+    uint32_t g = medium_at(h, p);
+
+    if (g != 0)
+        extent_free(h, g);
+    heap_unlock(h, flags);
+    if (g == 0 && !large_free(h, p))
+        return refuse(h, p, call);
+    if (g == 0)
+        h->map->source->ops->settle(h->map->source, false);
+    return ERR_OK;
+}
+
+err_t heap_free(struct heap *h, void *p)
+{
+    struct slab *s;
+    unsigned     slot;
+
+    if (LIKELY(map_holds(h->map, p)) && (s = slab_at(h, p))->heap == h->self && s->class != CLASS_EXTENT &&
+        LIKELY(slab_find(h, s, p, &slot) == ERR_OK)) {
+        uint64_t flags = port_irq_save();
+        err_t    err = slab_free(h, s, slot);
+
+        port_irq_restore(flags);
+        return LIKELY(err == ERR_OK) ? ERR_OK : refuse(h, p, "free");
+    }
+    return free_long(h, p, "free");
+}
+
+/* ---- sizes ------------------------------------------------------------------------------------- */
+
+size_t heap_usable(struct heap *h, const void *p)
+{
+    unsigned     slot;
+    struct slab *s;
+
+    if (map_holds(h->map, p) && (s = slab_at(h, p))->heap == h && s->class != CLASS_EXTENT &&
+        slab_find(h, s, p, &slot) == ERR_OK)
+        return slab_used(s, slot) ? h->class[s->class].size : 0;
+
+    uint64_t           flags = heap_lock(h);
+    uint32_t           g = medium_at(h, p);
+    struct heap_large *l = g == 0 ? large_find(h, p) : NULL;
+    size_t             size = 0;
+
+    if (g != 0)
+        size = (size_t)(extent_end(h, g) - g) << GRAIN_SHIFT;
+    else if (l != NULL)
+        size = l->n_pages << PAGE_SHIFT;
+    heap_unlock(h, flags);
+    return size;
+}
+
+/* Could a request of `size` have been given a block of `usable` bytes? */
+static bool size_fits(size_t size, size_t usable)
+{
+    if (size > usable || size > HEAP_SIZE_MAX)
+        return false;
+    if (size <= SLAB_MAX)
+        return true; /* alignment may have moved it up by classes */
+    return align_up(size, size <= LARGE_MIN ? GRAIN_BYTES : PAGE_SIZE) == usable || align_up(size, PAGE_SIZE) == usable;
+}
+
+err_t heap_free_sized(struct heap *h, void *p, size_t size)
+{
+    if (p == NULL)
+        return ERR_OK;
+
+    size_t usable = heap_usable(h, p);
+
+    if (usable != 0 && !size_fits(size, usable)) {
+        atomic_fetch_add_explicit(&h->wrong_frees, 1, memory_order_relaxed);
+        port_log(PORT_ERROR, "heap", "%s: free of %p refused: it has %zu bytes, not %zu", h->name, p, usable, size);
+        return ERR_ORDER;
+    }
+    return heap_free(h, p);
+}
+
+/* Resize where it stands, or by remapping; NULL: it must be copied. */
+static void *resize_in_place(struct heap *h, void *p, size_t size, size_t usable)
+{
+    void *q = NULL;
+
+    if (usable <= SLAB_MAX)
+        return size <= usable && size > usable / 2 ? p : NULL;
+
+    uint64_t flags = heap_lock(h);
+    uint32_t g = medium_at(h, p);
+
+    if (g != 0 && size > SLAB_MAX && size <= LARGE_MIN && extent_resize(h, g, grains_of(size)))
+        q = p;
+    heap_unlock(h, flags);
+    return g == 0 && size > LARGE_MIN ? large_resize(h, p, size) : q;
+}
+
+void *heap_realloc(struct heap *h, void *p, size_t size)
+{
+    if (p == NULL)
+        return heap_alloc(h, size);
+    if (size > HEAP_SIZE_MAX)
+        return NULL;
+
+    size_t usable = heap_usable(h, p);
+    if (usable == 0) {
+        (void)refuse(h, p, "realloc");
+        return NULL;
+    }
+
+    void *q = resize_in_place(h, p, size != 0 ? size : 1, usable);
+    if (q != NULL)
+        return q;
+    q = heap_alloc(h, size);
+    if (q == NULL)
+        return size <= usable ? p : NULL;
+    __builtin_memcpy(q, p, size < usable ? size : usable);
+    (void)heap_free(h, p);
+    return q;
+}
+
+/* ---- upkeep ------------------------------------------------------------------------------------ */
+
+uint64_t heap_trim(struct heap *h)
+{
+    uint64_t flags = port_irq_save();
+
+    (void)slab_trim(h);
+    for (unsigned i = 0; i < port_cpus(); i++)
+        if (i != port_cpu() && h->cpu[i] != &cpu_none)
+            atomic_store_explicit(&h->cpu[i]->trim, 1, memory_order_relaxed);
+    port_irq_restore(flags);
+
+    flags = heap_lock(h);
+    uint64_t n = extent_trim(h);
+
+    h->page_end = heap_page_end(h);
+    heap_unlock(h, flags);
+    h->map->source->ops->settle(h->map->source, true);
+    if (port_cpus() == 1) /* dropping metadata flushes TLBs under a lock that others may wait for */
+        n += heap_map_trim(h->map);
+    return n;
+}
+
+/* Interrupts stay off between the two: fork() has no use for them, and the machine does not fork. */
+void heap_freeze(struct heap *h) NO_LOCK_ANALYSIS { (void)heap_lock(h); }
+void heap_thaw(struct heap *h) NO_LOCK_ANALYSIS { heap_unlock(h, 0); }

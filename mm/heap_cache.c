@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mm/heap_cache.c - caches: named supplies of constructed objects of one size
+ *
+ * Promise     An object leaves the cache as its constructor, or its last user, left it. Construction is
+ *             paid once per slot, not once per use.
+ *
+ * Picture     a cache is a size class of its own: same slabs, same fast path, and a constructor that runs
+ *             over all slots when a slab is made, a destructor when it is unmade
+ *
+ * Invariants  I1  class[c->class].size != 0 and caches[c->class] == c from create to destroy
+ *             I2  every free slot of a cache's slab is constructed
+ * Locks       heap->lock for create and destroy
+ * Failure     ERR_BUSY when all class numbers are taken, or when objects are in use at destroy
+ * Sources     Bonwick, The Slab Allocator (1994)
+ */
+#include "mm/heap_core.h"
+
+struct heap_cache {
+    struct heap *heap;
+    const char  *name;
+    void (*ctor)(void *);
+    void (*dtor)(void *);
+    unsigned class;
+};
+
+static void each_slot(const struct heap *h, const struct slab *s, void (*fn)(void *))
+{
+    for (unsigned i = 0; i < s->n_slots; i++)
+        fn((char *)grain_ptr(h->map, s->grain) + i * h->class[s->class].size);
+}
+
+void heap_cache_enter(struct heap *h, const struct slab *s)
+{
+    const struct heap_cache *c = h->caches[s->class];
+
+    if (c != NULL && c->ctor != NULL)
+        each_slot(h, s, c->ctor);
+}
+
+void heap_cache_leave(struct heap *h, const struct slab *s)
+{
+    const struct heap_cache *c = h->caches[s->class];
+
+    if (c != NULL && c->dtor != NULL)
+        each_slot(h, s, c->dtor);
+}
+
+const char *heap_cache_name(const struct heap *h, unsigned class)
+{
+    return h->caches[class] != NULL ? h->caches[class]->name : NULL;
+}
+
+static unsigned unused_class(const struct heap *h)
+{
+    unsigned class = SLAB_CLASSES;
+
+    while (class < HEAP_CLASSES && h->class[class].size != 0)
+        class++;
+    return class;
+}
+
+err_t heap_cache_create(struct heap *h, const char *name, size_t size, size_t align, void (*ctor)(void *), void (*dtor)(void *),
+                        struct heap_cache **out)
+{
+    if (align == 0 || (align & (align - 1)) != 0 || align > SLAB_MAX || size > SLAB_CACHE_MAX || size == 0)
+        return ERR_INVAL;
+
+    struct heap_cache *c = heap_alloc(h, sizeof *c);
+    if (c == NULL)
+        return ERR_NOMEM;
+
+    uint64_t flags = heap_lock(h);
+    unsigned class = unused_class(h);
+    uint32_t slot = (uint32_t)align_up(size, max_u64(align, 16));
+
+    if (class < HEAP_CLASSES) {
+        *c = (struct heap_cache){ .heap = h, .name = name, .ctor = ctor, .dtor = dtor, .class = class };
+        h->class[class] = (struct slab_class){ .size = slot, .recip = slab_recip(slot) };
+        h->caches[class] = c;
+    }
+    heap_unlock(h, flags);
+    if (class == HEAP_CLASSES) {
+        (void)heap_free(h, c);
+        return ERR_BUSY;
+    }
+    *out = c;
+    return ERR_OK;
+}
+
+void *heap_cache_alloc(struct heap_cache *c)
+{
+    struct heap *h = c->heap;
+    uint64_t     flags = port_irq_save();
+    struct slab *s = h->cpu[port_cpu()]->head[c->class];
+    uint64_t     free = atomic_load_explicit(&s->free, memory_order_relaxed);
+    void        *p = LIKELY(free != 0) ? slab_slot(h->map, s, free, h->class[c->class].size) : slab_refill(h, c->class);
+
+    port_irq_restore(flags);
+    return p;
+}
+
+err_t heap_cache_free(struct heap_cache *c, void *object) { return heap_free(c->heap, object); }
+
+err_t heap_cache_destroy(struct heap_cache *c)
+{
+    struct heap *h = c->heap;
+    bool         empty = true;
+
+    (void)heap_trim(h);
+    for (unsigned i = 0; i < PORT_CPUS_MAX; i++)
+        empty = empty && h->cpu[i]->n_slabs[c->class] == 0;
+    if (!empty)
+        return ERR_BUSY;
+
+    uint64_t flags = heap_lock(h);
+
+    h->class[c->class] = (struct slab_class){ 0 };
+    h->caches[c->class] = NULL;
+    heap_unlock(h, flags);
+    return heap_free(h, c);
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/* mm/heap_core.h - struct heap and what the heap's own files share; nobody else includes it */
+#ifndef MM_HEAP_CORE_H
+#define MM_HEAP_CORE_H
+
+#include "mm/extent.h"
+#include "mm/heap.h"
+#include "mm/heap_map.h"
+#include "mm/slab.h"
+
+/* Above this, a block is a run of pages of its own. */
+#define LARGE_MIN ((size_t)(128 * KIB))
+
+/* No request is larger: sums with it never wrap. */
+#define HEAP_SIZE_MAX ((size_t)1 << 46)
+
+struct heap_large {
+    uintptr_t start; /* 0: entry is free */
+    uint64_t  n_pages;
+};
+
+/* Large blocks by address: open addressing, at most half full */
+struct heap_larges {
+    struct heap_large *table;
+    uint32_t           n_pages; /* of the table                    */
+    uint32_t           shift;   /* 64 - log2 of its entries        */
+    uint64_t           n;       /* blocks in it                    */
+    uint64_t           bytes;   /* pages of those blocks, in bytes */
+};
+
+/*
+ *   [h] heap->lock    [c] constant after heap_create    [a] atomic    [q] changed only while quiet
+ */
+struct heap {
+    /* Read by every call. `self` differs from the heap and fast_max is 0 when calls must go the long way. */
+    struct heap      *self;              /* [q]                                             */
+    size_t            fast_max;          /* [q] largest small size                          */
+    struct heap_map  *map;               /* [c]                                             */
+    struct slab_class class[HEAP_CLASSES]; /* [h] general ones constant, caches come and go */
+    struct heap_cpu  *cpu[PORT_CPUS_MAX];  /* [a] set once by their own CPU                 */
+
+    struct irqlock       lock;
+    const char          *name;           /* [c]                                             */
+    uint32_t             tag;            /* [c] owner of cells that belong to extents       */
+    uint32_t             n_classes;      /* [h] class[] in use                              */
+    struct extent_bins   bins;           /* [h]                                             */
+    struct heap_larges   larges;         /* [h]                                             */
+    struct heap_cache   *caches[HEAP_CLASSES]; /* [h] by class                              */
+    uint64_t             limit_pages;    /* [c]                                             */
+    uint64_t             pages, pages_peak; /* [h] held, of the window and in runs          */
+    uint64_t             page_low, page_end; /* [h] pages of the window it ever held lie in here */
+    _Atomic uint64_t     wrong_frees;    /* [a]                                             */
+    char                *spare;          /* [h] rest of the newest private page             */
+    size_t               spare_bytes;    /* [h]                                             */
+};
+
+/*
+ * heap_lock, heap_unlock - heap->lock; with one CPU, interrupts off are lock enough. The number of
+ * CPUs rises only while the first one is outside of any heap.
+ */
+static inline uint64_t heap_lock(struct heap *h) ACQUIRES(&h->lock) NO_LOCK_ANALYSIS
+{
+    return irqlock_take(&h->lock);
+}
+
+static inline void heap_unlock(struct heap *h, uint64_t flags) RELEASES(&h->lock) NO_LOCK_ANALYSIS
+{
+    irqlock_drop(&h->lock, flags);
+}
+
+/* heap_page_end - no page of the heap's lies at or above this one, and all below have metadata */
+static inline uint64_t heap_page_end(const struct heap *h)
+{
+    return min_u64(h->page_end, atomic_load_explicit(&h->map->known, memory_order_acquire));
+}
+
+/* heap_pages_take - pages of the window for this heap, counted and within its limit; lock held */
+err_t heap_pages_take(struct heap *h, size_t n_pages, uint64_t *first_page) MUST_USE;
+void  heap_pages_give(struct heap *h, uint64_t first_page, size_t n_pages);
+
+/* heap_private - memory for the heap's own use, zeroed, never freed before the heap; lock held */
+void *heap_private(struct heap *h, size_t bytes) MUST_USE;
+
+/* Large blocks, found by start or (slowly) by any address in them; lock held for these two */
+struct heap_large *large_find(struct heap *h, const void *p);
+struct heap_large *large_around(struct heap *h, const void *p);
+
+/*
+ * large_alloc, large_free, large_resize - called without the lock, since the source may have to wait
+ * for other CPUs. free and resize return false and NULL if no large block starts at p.
+ */
+void *large_alloc(struct heap *h, size_t size, size_t align, bool *zeroed) MUST_USE;
+bool  large_free(struct heap *h, void *p) MUST_USE;
+void *large_resize(struct heap *h, void *p, size_t size) MUST_USE;
+void  large_free_all(struct heap *h);
+
+/* Caches: their slots are constructed when a slab is made, destructed when it goes */
+void        heap_cache_enter(struct heap *h, const struct slab *s);
+void        heap_cache_leave(struct heap *h, const struct slab *s);
+const char *heap_cache_name(const struct heap *h, unsigned class); /* NULL: a general class */
+
+#endif

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/* mm/heap_map.h - what lies where in a window of pages: the metadata of heaps, outside all blocks */
+#ifndef MM_HEAP_MAP_H
+#define MM_HEAP_MAP_H
+
+#include "mm/heap_pages.h"
+#include "mm/port.h"
+
+#define GRAIN_SHIFT     5 /* extents are multiples of 32 bytes                        */
+#define GRAIN_BYTES     ((size_t)1 << GRAIN_SHIFT)
+#define CELL_SHIFT      10 /* a slab starts at a multiple of 1 KiB, one slab at most   */
+#define CELL_BYTES      ((size_t)1 << CELL_SHIFT)
+#define GRAINS_PER_PAGE ((uint32_t)(PAGE_SIZE / GRAIN_BYTES))
+#define CELLS_PER_PAGE  ((uint32_t)(PAGE_SIZE / CELL_BYTES))
+#define GRAINS_PER_CELL ((uint32_t)(CELL_BYTES / GRAIN_BYTES))
+
+/*
+ * Two numberings run through the window: grains of 32 bytes and cells of 1 KiB. The window's first
+ * page has number 1, so that grain 0, cell 0 and page 0 do not exist and can mean "none".
+ */
+
+/* Where extents begin and which are free, for the 128 grains of a page */
+struct heap_grains {
+    uint64_t start[2]; /* grain is the first of an extent, used or free      */
+    uint64_t free[2];  /* grain is the first or the last of a free extent    */
+};
+
+#define SLAB_NONE    0u
+#define CLASS_EXTENT 255 /* slab.class of a heap's tag: "this cell belongs to the heap's extents" */
+
+/*
+ * One run of slots of equal size; or a heap's tag, which marks the cells its extents own. Names are
+ * indices into heap_map.slabs.
+ *   [o] the owning CPU with interrupts off    [c] constant while the slab lives    [a] atomic
+ */
+struct slab {
+    _Atomic uint64_t free;       /* [o] bit set: slot is free; others may only look          */
+    _Atomic uint64_t remote;     /* [a] freed by other CPUs, not yet seen by the owner        */
+    struct heap     *heap;       /* [c] NULL: the descriptor is unused                        */
+    uint32_t         grain;      /* [c] first grain of the run                                */
+    uint32_t         next, prev; /* [o] list of slabs with a free slot; next: unused ones     */
+    uint32_t         inbox_next; /* [a] by whoever holds it: see mm/slab.c                    */
+    uint8_t          class;      /* [c] size class or cache, or CLASS_EXTENT                  */
+    uint8_t          owner;      /* [c] CPU                                                   */
+    uint8_t          n_slots;    /* [c]                                                       */
+    bool             listed;     /* [o] on its class's list                                   */
+};
+
+_Static_assert(sizeof(struct slab) == 48, "a slab's descriptor is counted in bytes per slab");
+
+/*
+ * The metadata of a window. What is behind the pointers is usable only as far as `known` pages
+ * and `n_slabs` descriptors reach.
+ */
+struct heap_map {
+    struct heap_pages  *source;     /* [c]                                                    */
+    uintptr_t           base;       /* [c] address of page 0, one page below the window       */
+    uint32_t           *cells;      /* slab or tag that owns each cell, SLAB_NONE: nobody     */
+    struct heap_grains *grains;     /* per page                                               */
+    uint64_t           *inner;      /* bit per page: owned by extents, and none begins in it  */
+    struct slab        *slabs;
+    _Atomic uint64_t    known;      /* [a] pages [0, known) have metadata; falls only by trim */
+    struct irqlock      lock;       /* guards what follows and growth of the arrays           */
+    uint32_t            n_slabs;    /* descriptors ever made                                  */
+    uint32_t            n_used;     /* descriptors in use                                     */
+    uint32_t            unused;     /* list through next                                      */
+    uint64_t            meta_pages; /* [bytes / 4096] usable metadata                          */
+};
+
+/*
+ * heap_map_open - empty metadata over a source; the source must stay
+ *
+ *   Errors  ERR_INVAL  window too large or not page-aligned     ERR_NOMEM
+ */
+err_t heap_map_open(struct heap_map *m, struct heap_pages *source) MUST_USE;
+
+/* heap_map_close - all metadata goes back to the source; no heap may be left on it */
+void heap_map_close(struct heap_map *m);
+
+/* heap_map_trim - drop metadata behind the last page in use; returns pages */
+uint64_t heap_map_trim(struct heap_map *m);
+
+/* heap_map_know - metadata for pages up to (not including) `end` becomes usable */
+err_t heap_map_know(struct heap_map *m, uint64_t end) MUST_USE;
+
+/* heap_map_slab_new, heap_map_slab_put - a descriptor, zeroed, and its return */
+err_t heap_map_slab_new(struct heap_map *m, uint32_t *out) MUST_USE;
+void  heap_map_slab_put(struct heap_map *m, uint32_t id);
+
+static inline struct slab *map_slab(const struct heap_map *m, uint32_t id) { return &m->slabs[id]; }
+
+static inline void *grain_ptr(const struct heap_map *m, uint32_t grain)
+{
+    return (void *)(m->base + ((uintptr_t)grain << GRAIN_SHIFT)); /* the one way from numbers to pointers */
+}
+
+/* map_holds - has the address metadata? Then its page, cell and grain may be looked up */
+static inline bool map_holds(const struct heap_map *m, const void *p)
+{
+    return ((uintptr_t)p - m->base) >> PAGE_SHIFT < atomic_load_explicit(&m->known, memory_order_acquire);
+}
+
+static inline uint32_t cell_of(const struct heap_map *m, const void *p)
+{
+    return (uint32_t)(((uintptr_t)p - m->base) >> CELL_SHIFT);
+}
+
+static inline uint32_t grain_of(const struct heap_map *m, const void *p)
+{
+    return (uint32_t)(((uintptr_t)p - m->base) >> GRAIN_SHIFT);
+}
+
+/* map_owner - heap that owns a grain, NULL for none */
+static inline struct heap *map_owner(const struct heap_map *m, uint32_t grain)
+{
+    return map_slab(m, m->cells[grain / GRAINS_PER_CELL])->heap;
+}
+
+#endif
