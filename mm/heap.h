@@ -18,6 +18,9 @@ struct heap;
 struct heap_cache;
 struct heap_map;
 
+/* The kernel's heap, from stage 3 on (mm/heap_kernel.h) */
+extern struct heap *kernel_heap;
+
 /* ---- life cycle ---------------------------------------------------------------------------- */
 
 enum heap_policy {

@@ -39,7 +39,7 @@ struct slab {
     struct heap     *heap;       /* [c] NULL: the descriptor is unused                        */
     uint32_t         grain;      /* [c] first grain of the run                                */
     uint32_t         next, prev; /* [o] list of slabs with a free slot; next: unused ones     */
-    uint32_t         inbox_next; /* [a] by whoever holds it: see mm/slab.c                    */
+    _Atomic uint32_t inbox_next; /* [a] by whoever holds it: see mm/slab.c                    */
     uint8_t          class;      /* [c] size class or cache, or CLASS_EXTENT                  */
     uint8_t          owner;      /* [c] CPU                                                   */
     uint8_t          n_slots;    /* [c]                                                       */

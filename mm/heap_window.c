@@ -222,8 +222,6 @@ static err_t window_run_resize(struct heap_pages *source, void *start, size_t n_
     err_t               err = ERR_OK;
 
     if (n_new <= n_old) {
-        if (w->ops->large_page != 0 && n_old >= w->ops->large_page && n_new % w->ops->large_page != 0)
-            return ERR_NOSYS;
         if (n_new < n_old)
             window_give(source, (char *)start + n_new * PAGE_SIZE, n_old - n_new);
         *out = start;

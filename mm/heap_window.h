@@ -18,9 +18,6 @@ struct heap_window_ops {
      */
     err_t (*commit)(struct heap_window *w, void *start, size_t n_pages, bool *zeroed);
     void (*decommit)(struct heap_window *w, void *start, size_t n_pages);
-
-    /* Runs of this many pages or more shrink only to multiples of it; 0: they shrink as they like */
-    size_t large_page;
 };
 
 /* 64 pages of the window */

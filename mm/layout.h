@@ -8,7 +8,8 @@
  *   slot 0          the image in place where firmware loaded it (identity), runtime services
  *   1   .. 255      the process
  *   256 .. 383      direct map of physical memory
- *   384 .. 510      kernel dynamic: heap extents, stacks with guard pages, device registers
+ *   384 .. 509      kernel dynamic: large heap blocks, stacks with guard pages, device registers
+ *   510             the kernel's heap: slabs and extents, their metadata
  *   511             recursive: the top table itself
  */
 #ifndef MM_LAYOUT_H
@@ -21,6 +22,7 @@
 #define SLOT_KERNEL_HALF  256
 #define SLOT_DIRECT       256
 #define SLOT_DYNAMIC      384
+#define SLOT_HEAP         510
 #define SLOT_RECURSIVE    511
 
 /* slot_shift - log2 of the bytes under one entry of the top table; levels is 4 or 5 */
