@@ -33,7 +33,7 @@
 #include "core/x86/trap.h"
 #include "mm/early.h"
 #include "mm/frame.h"
-#include "mm/heap.h"
+#include "mm/heap_kernel.h"
 #include "mm/kva.h"
 #include "mm/range.h"
 
@@ -128,9 +128,10 @@ static void start_mapper(const struct boot_info *b)
 /* Stage 3. */
 static void start_heap(const struct boot_info *b)
 {
-    uint64_t began = cpu_rdtsc();
+    uint64_t                 began = cpu_rdtsc();
+    const struct heap_config config = { .name = "kernel", .debug = b->config.heap_debug };
 
-    must(machine_heap_start(b->config.heap_debug), "heap");
+    must(heap_kernel_start(&kernel_pt, &config), "heap");
     stage(3, "heap", began);
 }
 
