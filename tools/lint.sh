@@ -20,7 +20,7 @@ step 'shell scripts'
 files '*.sh' .ci/run | xargs shellcheck || no
 
 step 'headers that do not compile alone'
-mapfile -t image < <(files 'efi/*.c' 'core/*.c' 'mm/*.c')
+mapfile -t image < <(files 'efi/*.c' 'core/*.c' 'mm/*.c' 'test/boot/*.c')
 mapfile -t host < <(files 'test/host/*.c' 'test/bench/*.c' 'test/fuzz/*.c')
 read -r -a efi_flags <<<"$EFI_CFLAGS"
 read -r -a host_flags <<<"$HOST_CFLAGS"
