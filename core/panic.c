@@ -53,11 +53,10 @@ static bool begin(void)
 static NORETURN void end(void)
 {
     if (pan.depth == 1) {
-        struct frame_stats s;
+        struct frame_totals t = frame_totals();
 
         kprintf("locks held: %u\n", cpu_this()->lock_depth);
-        frame_stats(&s);
-        kprintf("frames: %llu free of %llu\nthe log's last lines:\n", ULL(s.free), ULL(s.managed));
+        kprintf("frames: %llu free of %llu\nthe log's last lines:\n", ULL(t.free), ULL(t.managed));
         log_replay(kwrite, LAST_LINES);
     }
     kprintf("octavo: panic\n");

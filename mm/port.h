@@ -45,6 +45,15 @@ void     port_irq_restore(uint64_t flags);
 /* port_clock - a counter that rises with time (TSC); for statistics, its unit is the world's own */
 uint64_t port_clock(void);
 
+/*
+ * port_fence_cpus - when it returns, every other CPU has passed a full memory fence since the call
+ *
+ *   For a CPU that must not pay for a fence in what it does all the time; who meets it there pays for
+ *   both (mm/reserve.c). Costs an interrupt to each CPU; interrupts may be off and locks be held on
+ *   any of them. With one CPU there is nothing to do.
+ */
+void port_fence_cpus(void);
+
 /* ---- translations -------------------------------------------------------------------------- */
 
 /* port_tlb_page - forget this CPU's translations of one page, of any size, global ones too (INVLPG) */
@@ -125,21 +134,32 @@ static inline void irqlock_taken(const struct irqlock *l) { (void)l; }
 static inline void irqlock_dropped(const struct irqlock *l) { (void)l; }
 #endif
 
+/* irqlock_take_off, irqlock_drop_off - the lock alone, for who has turned interrupts off already */
+static inline void irqlock_take_off(struct irqlock *l) ACQUIRES(l) NO_LOCK_ANALYSIS
+{
+    if (UNLIKELY(atomic_exchange_explicit(&l->held, 1, memory_order_acquire) != 0))
+        irqlock_wait(l);
+    irqlock_taken(l);
+}
+
+static inline void irqlock_drop_off(struct irqlock *l) RELEASES(l) NO_LOCK_ANALYSIS
+{
+    irqlock_dropped(l);
+    atomic_store_explicit(&l->held, 0, memory_order_release); /* pairs with the exchange above */
+}
+
 /* irqlock_take - returns the interrupt state to hand to irqlock_drop */
 static inline uint64_t irqlock_take(struct irqlock *l) ACQUIRES(l) NO_LOCK_ANALYSIS
 {
     uint64_t flags = port_irq_save();
 
-    if (UNLIKELY(atomic_exchange_explicit(&l->held, 1, memory_order_acquire) != 0))
-        irqlock_wait(l);
-    irqlock_taken(l);
+    irqlock_take_off(l);
     return flags;
 }
 
 static inline void irqlock_drop(struct irqlock *l, uint64_t flags) RELEASES(l) NO_LOCK_ANALYSIS
 {
-    irqlock_dropped(l);
-    atomic_store_explicit(&l->held, 0, memory_order_release); /* pairs with the exchange above */
+    irqlock_drop_off(l);
     port_irq_restore(flags);
 }
 

@@ -2,12 +2,15 @@
 /* test/host/port_host.c - mm/port.h inside a Linux process */
 #include "test/host/port_host.h"
 
+#include <linux/membarrier.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "mm/port.h"
 
@@ -95,6 +98,15 @@ void port_cpus_call(uint64_t cpus, void (*fn)(void *arg), void *arg)
 }
 
 void *port_va_ptr(va_t v) { return host_va_hook(v); }
+
+void port_fence_cpus(void)
+{
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0)
+        return;
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0 ||
+        syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0)
+        PANIC("this Linux has no membarrier()");
+}
 
 uint64_t port_clock(void)
 {

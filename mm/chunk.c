@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mm/chunk.c - one chunk of frames: a buddy system in three levels of 64-bit words
+ *
+ * Promise     finds the lowest free block of any order in one count-trailing-zeros per level and one
+ *             run search in a word; takes and gives back a block by touching its own level and those
+ *             above; knows every block's order from its address and so every wrong free; never reads
+ *             or writes the frames themselves.
+ *
+ * Picture     a gigabyte is 64 * 64 * 64 frames
+ *
+ *               rows    1 word       a bit is a row of 64 words    orders 12 .. 18 are runs in it
+ *               words   64 words     a bit is a word of 64 frames  orders  6 .. 11 are runs in one
+ *               frames  4096 words   a bit is a frame              orders  0 ..  5 are runs in one
+ *
+ *             Two buddies that are free are two neighbouring set bits. Splitting and merging is
+ *             therefore no work at all: clearing or setting a bit has done it.
+ *
+ *             Each set of 64 units has a second word, `heads`; the two bits of a unit are its state
+ *             (mm/chunk.h has the table). A block's length is told by where the next unit is that is
+ *             not "inside", so the order of a block needs no room.
+ *
+ *             Searching goes by summaries. A row knows for each order below 6 which of its words have
+ *             a free block of that order (row.any[order]); the chunk knows for each order below 12
+ *             which rows have one (any[order]). A row's summaries and states are one cache line.
+ *
+ *               find(order 2):  any[2] --lowest row--> row.any[2] --lowest word--> runs of 4 in it
+ *
+ * Laziness    Below a unit that is free, allocated or held back as a whole nothing is ever looked at;
+ *             a row's line and words are filled in when the row is first cut (`built`), and a chunk of
+ *             which no row was ever cut needs no maps (blocks of whole rows need none).
+ *
+ * Invariants  I1  a unit that is not (0,0) has the level below "as when free": every free bit set, no
+ *                 head (if built at all)
+ *             I2  row.any[j] has bit w exactly if word w, being not part of something larger that is
+ *                 taken, has an aligned run of 2^j free frames; likewise any[k] for rows
+ *             I3  all frames of a word free <=> the word is free in its row; likewise rows
+ *             I4  n_free counts the free frames
+ * Locks       none here: the owner's
+ * Failure     nothing here fails; what is asked for was found or checked before (decide, then do)
+ * Sources     Knuth, TAOCP 1, 2.5 (buddy system); Wilson et al. 1995 (address-ordered first fit keeps
+ *             large blocks whole)
+ */
+#include "mm/chunk.h"
+
+#include "mm/types.h"
+
+static inline bool whole(struct units u, uint64_t full) { return u.free == full && u.heads == 0; }
+
+/* ---- summaries: down when something was taken, up when it came back --------------------------- */
+
+static inline void top_lower(struct chunk *c, unsigned order, uint64_t rows)
+{
+    c->any[order] &= ~rows;
+    if (c->any[order] == 0)
+        c->moved = true;
+}
+
+static inline void top_raise(struct chunk *c, unsigned order, uint64_t rows)
+{
+    if (c->any[order] == 0)
+        c->moved = true;
+    c->any[order] |= rows;
+}
+
+/* The longest run of free words in row r is 2^order now, or shorter than before; -1: there is none */
+static inline void row_lower(struct chunk *c, unsigned r, int order)
+{
+    for (unsigned k = (unsigned)(CHUNK_W0 + order + 1); k < ROW_ORDER && (c->any[k] & bit(r)) != 0; k++)
+        top_lower(c, k, bit(r));
+}
+
+/* The same for the frames of a word of row r */
+static inline void word_lower(struct chunk *c, unsigned r, unsigned w, int order)
+{
+    struct chunk_row *row = &c->maps->row[r];
+
+    for (unsigned j = (unsigned)(order + 1); j < CHUNK_W0 && (row->any[j] & bit(w)) != 0; j++) {
+        row->any[j] &= ~bit(w);
+        if (row->any[j] == 0)
+            top_lower(c, j, bit(r));
+    }
+}
+
+/* Row r, cut until now, is free as a whole */
+static void row_whole(struct chunk *c, unsigned r)
+{
+    for (unsigned k = CHUNK_W0; k < ROW_ORDER; k++)
+        top_raise(c, k, bit(r));
+    c->rows.free |= bit(r);
+    c->cut &= ~bit(r);
+    c->moved = true;
+}
+
+/* Row r has a run of 2^order free words that it did not have before */
+static inline void row_raise(struct chunk *c, unsigned r, unsigned order)
+{
+    for (unsigned k = CHUNK_W0 + order + 1; k-- > CHUNK_W0 && (c->any[k] & bit(r)) == 0;)
+        top_raise(c, k, bit(r));
+}
+
+static inline void word_raise(struct chunk *c, unsigned r, unsigned w, int order)
+{
+    struct chunk_row *row = &c->maps->row[r];
+
+    for (int j = order; j >= 0 && (row->any[j] & bit(w)) == 0; j--) {
+        if (row->any[j] == 0)
+            top_raise(c, (unsigned)j, bit(r));
+        row->any[j] |= bit(w);
+    }
+}
+
+/* Words `mask` of row r, a run of 2^order from `at` on, became free */
+static void words_freed(struct chunk *c, unsigned r, unsigned at, unsigned order)
+{
+    struct chunk_row *row = &c->maps->row[r];
+
+    if (whole(row->words, ROW_FULL))
+        row_whole(c, r);
+    else
+        row_raise(c, r, bits_merged(units_avail(row->words), at, order, CHUNK_W1));
+}
+
+/* Frames of word w of row r became free; `order` is that of the longest free run they are part of */
+static inline void frames_freed(struct chunk *c, unsigned r, unsigned w, struct units *u, int order)
+{
+    if (LIKELY(!whole(*u, WORD_FULL))) {
+        word_raise(c, r, w, order);
+        return;
+    }
+    word_raise(c, r, w, CHUNK_W0 - 1);
+    c->maps->row[r].words.free |= bit(w);
+    words_freed(c, r, w, 0);
+}
+
+/* ---- opening: what was in one piece is now told by the level below ------------------------------ */
+
+static void row_build(struct chunk *c, unsigned r)
+{
+    struct chunk_row *row = &c->maps->row[r];
+    struct units     *word = &c->maps->word[r << CHUNK_W1];
+
+    for (unsigned j = 0; j < CHUNK_W0; j++)
+        row->any[j] = ROW_FULL;
+    row->words = (struct units){ ROW_FULL, 0 };
+    for (unsigned w = 0; w < ROW_WORDS; w++)
+        word[w] = (struct units){ WORD_FULL, 0 };
+    c->built |= bit(r);
+}
+
+/* Row r is going to be cut */
+static inline void row_open(struct chunk *c, unsigned r)
+{
+    if ((c->rows.free & bit(r)) == 0)
+        return;
+    if ((c->built & bit(r)) == 0)
+        row_build(c, r);
+    if ((c->rows.heads & bit(r)) != 0) {
+        struct chunk_row *row = &c->maps->row[r];
+
+        row->words.heads = ROW_FULL;
+        for (unsigned j = 0; j < CHUNK_W0; j++)
+            row->any[j] = 0;
+        c->rows.heads &= ~bit(r);
+    }
+    c->rows.free &= ~bit(r);
+    c->cut |= bit(r);
+    c->moved = true;
+}
+
+/* Word w of row r is going to be cut */
+static inline struct units *word_open(struct chunk *c, unsigned r, unsigned w)
+{
+    struct chunk_row *row = &c->maps->row[r];
+    struct units     *u = &c->maps->word[(r << CHUNK_W1) + w];
+
+    row_open(c, r);
+    if ((row->words.free & bit(w)) != 0) {
+        if ((row->words.heads & bit(w)) != 0)
+            u->heads = WORD_FULL;
+        row->words.free &= ~bit(w);
+        row->words.heads &= ~bit(w);
+        row_lower(c, r, bits_order(units_avail(row->words)));
+    }
+    return u;
+}
+
+/* ---- hiding and showing: units of one level leave or join what is free ---------------------------- */
+
+/* The units are marked already; this keeps everything above them true */
+static inline void hide_frames(struct chunk *c, unsigned r, unsigned w, struct units *u, uint64_t mask)
+{
+    c->n_free -= bits_count(mask);
+    word_lower(c, r, w, bits_order(units_avail(*u)));
+}
+
+static void hide_words(struct chunk *c, unsigned r, uint64_t mask)
+{
+    struct chunk_row *row = &c->maps->row[r];
+
+    c->n_free -= bits_count(mask) << CHUNK_W0;
+    for (unsigned j = 0; j < CHUNK_W0; j++) {
+        row->any[j] &= ~mask;
+        if (row->any[j] == 0)
+            top_lower(c, j, bit(r));
+    }
+    row_lower(c, r, bits_order(units_avail(row->words)));
+}
+
+static void hide_rows(struct chunk *c, uint64_t mask)
+{
+    c->n_free -= bits_count(mask) << ROW_ORDER;
+    for (unsigned k = 0; k < ROW_ORDER; k++)
+        c->any[k] &= ~mask;
+    c->moved = true;
+}
+
+static void show_words(struct chunk *c, unsigned r, uint64_t mask)
+{
+    struct chunk_row *row = &c->maps->row[r];
+
+    c->n_free += bits_count(mask) << CHUNK_W0;
+    for (unsigned j = 0; j < CHUNK_W0; j++) {
+        if (row->any[j] == 0)
+            top_raise(c, j, bit(r));
+        row->any[j] |= mask;
+    }
+}
+
+static void show_rows(struct chunk *c, uint64_t mask)
+{
+    c->n_free += bits_count(mask) << ROW_ORDER;
+    for (unsigned k = 0; k < ROW_ORDER; k++)
+        c->any[k] |= mask;
+    c->moved = true;
+}
+
+/* ---- life ------------------------------------------------------------------------------------------ */
+
+void chunk_open(struct chunk *c, bool free)
+{
+    for (unsigned k = 0; k < ROW_ORDER; k++)
+        c->any[k] = free ? TOP_FULL : 0;
+    c->rows = (struct units){ TOP_FULL, free ? 0 : TOP_FULL };
+    c->cut = c->built = 0;
+    c->maps = NULL;
+    c->n_free = free ? CHUNK_FRAMES : 0;
+    c->moved = true;
+}
+
+int chunk_order(const struct chunk *c)
+{
+    int order = bits_order(units_avail(c->rows));
+
+    if (order >= 0)
+        return ROW_ORDER + order;
+    for (order = ROW_ORDER - 1; order >= 0 && c->any[order] == 0;)
+        order--;
+    return order;
+}
+
+bool chunk_needs_maps(const struct chunk *c, unsigned at, unsigned n)
+{
+    return c->maps == NULL && !(is_aligned(at, ROW_FRAMES) && is_aligned(n, ROW_FRAMES));
+}
+
+/* ---- blocks ------------------------------------------------------------------------------------------ */
+
+void chunk_take(struct chunk *c, unsigned at, unsigned order)
+{
+    unsigned r = row_of(at);
+
+    if (order < CHUNK_W0) {
+        unsigned      w = word_in_row(at);
+        struct units *u = word_open(c, r, w);
+        uint64_t      mask = bits_run(bit_of(at), order);
+
+        u->free &= ~mask;
+        u->heads |= bit(bit_of(at));
+        hide_frames(c, r, w, u, mask);
+    } else if (order < ROW_ORDER) {
+        unsigned w = word_in_row(at);
+        uint64_t mask = bits_run(w, order - CHUNK_W0);
+
+        row_open(c, r);
+        c->maps->row[r].words.free &= ~mask;
+        c->maps->row[r].words.heads |= bit(w);
+        hide_words(c, r, mask);
+    } else {
+        uint64_t mask = bits_run(r, order - ROW_ORDER);
+
+        c->rows.free &= ~mask;
+        c->rows.heads |= bit(r);
+        hide_rows(c, mask);
+    }
+}
+
+void chunk_give(struct chunk *c, unsigned at, unsigned order)
+{
+    unsigned r = row_of(at);
+
+    if (LIKELY(order < CHUNK_W0)) {
+        unsigned      b = bit_of(at);
+        struct units *u = &c->maps->word[word_of(at)];
+
+        u->free |= bits_run(b, order);
+        u->heads &= ~bit(b);
+        c->n_free += 1u << order;
+        frames_freed(c, r, word_in_row(at), u, (int)bits_merged(units_avail(*u), b, order, CHUNK_W0));
+    } else if (order < ROW_ORDER) {
+        unsigned      w = word_in_row(at);
+        struct units *words = &c->maps->row[r].words;
+        uint64_t      mask = bits_run(w, order - CHUNK_W0);
+
+        words->free |= mask;
+        words->heads &= ~bit(w);
+        show_words(c, r, mask);
+        words_freed(c, r, w, order - CHUNK_W0);
+    } else {
+        uint64_t mask = bits_run(r, order - ROW_ORDER);
+
+        c->rows.free |= mask;
+        c->rows.heads &= ~bit(r);
+        show_rows(c, mask);
+    }
+}
+
+/* The order of the largest block that starts at `at` and ends by `end` */
+static unsigned largest(unsigned at, unsigned end)
+{
+    unsigned order = log2_down(end - at);
+
+    return at == 0 ? order : (unsigned)min_u64(order, bits_first(at));
+}
+
+void chunk_take_run(struct chunk *c, unsigned at, unsigned n)
+{
+    for (unsigned end = at + n, order; at < end; at += 1u << order) {
+        order = largest(at, end);
+        chunk_take(c, at, order);
+    }
+}
+
+err_t chunk_check_run(const struct chunk *c, unsigned at, unsigned n)
+{
+    unsigned order;
+
+    for (unsigned end = at + n; at < end; at += 1u << order) {
+        err_t err = chunk_block(c, at, &order);
+
+        if (err != ERR_OK)
+            return err;
+        if (end - at < 1u << order)
+            return ERR_ORDER;
+    }
+    return ERR_OK;
+}
+
+void chunk_give_run(struct chunk *c, unsigned at, unsigned n)
+{
+    for (unsigned end = at + n, order; at < end; at += 1u << order) {
+        if (chunk_block(c, at, &order) != ERR_OK)
+            return; /* cannot be: checked */
+        chunk_give(c, at, order);
+    }
+}
+
+/* ---- holding back: a range of any shape, as whole rows, whole words and parts of words ---------------- */
+
+void chunk_reserve(struct chunk *c, unsigned at, unsigned n)
+{
+    for (unsigned end = at + n, step; at < end; at += step) {
+        unsigned r = row_of(at), w = word_in_row(at);
+
+        if (is_aligned(at, ROW_FRAMES) && end - at >= ROW_FRAMES && (c->rows.free & bit(r)) != 0) {
+            step = ROW_FRAMES;
+            c->rows.heads |= bit(r);
+            hide_rows(c, bit(r));
+            continue;
+        }
+        row_open(c, r);
+        if (is_aligned(at, WORD_FRAMES) && end - at >= WORD_FRAMES &&
+            (c->maps->row[r].words.free & bit(w)) != 0) {
+            step = WORD_FRAMES;
+            c->maps->row[r].words.heads |= bit(w);
+            hide_words(c, r, bit(w));
+            continue;
+        }
+        step = (unsigned)min_u64(end - at, WORD_FRAMES - bit_of(at));
+        chunk_claim(c, word_of(at), bits_below(step) << bit_of(at));
+    }
+}
+
+void chunk_release(struct chunk *c, unsigned at, unsigned n)
+{
+    for (unsigned end = at + n, step; at < end; at += step) {
+        unsigned r = row_of(at), w = word_in_row(at);
+
+        if (is_aligned(at, ROW_FRAMES) && end - at >= ROW_FRAMES && (c->rows.free & bit(r)) != 0) {
+            step = ROW_FRAMES;
+            c->rows.heads &= ~bit(r);
+            show_rows(c, bit(r));
+            continue;
+        }
+        row_open(c, r);
+        if (is_aligned(at, WORD_FRAMES) && end - at >= WORD_FRAMES &&
+            (c->maps->row[r].words.free & bit(w)) != 0) {
+            step = WORD_FRAMES;
+            c->maps->row[r].words.heads &= ~bit(w);
+            show_words(c, r, bit(w));
+            words_freed(c, r, w, 0);
+            continue;
+        }
+        step = (unsigned)min_u64(end - at, WORD_FRAMES - bit_of(at));
+        word_open(c, r, w);
+        chunk_unclaim(c, word_of(at), 0, bits_below(step) << bit_of(at));
+    }
+}
+
+bool chunk_is_reserved(const struct chunk *c, unsigned at, unsigned n)
+{
+    for (unsigned end = at + n; at < end;) {
+        struct chunk_look look = chunk_look(c, at);
+
+        if (look.state != FRAME_RESERVED)
+            return false;
+        at = look.first + (1u << look.order);
+    }
+    return true;
+}
+
+/* ---- single frames by the word -------------------------------------------------------------------------- */
+
+void chunk_take_singles(struct chunk *c, unsigned word, uint64_t mask)
+{
+    unsigned      r = word >> CHUNK_W1, w = word & (ROW_WORDS - 1);
+    struct units *u = word_open(c, r, w);
+
+    u->free &= ~mask;
+    u->heads |= mask;
+    hide_frames(c, r, w, u, mask);
+}
+
+void chunk_claim(struct chunk *c, unsigned word, uint64_t mask)
+{
+    unsigned      r = word >> CHUNK_W1, w = word & (ROW_WORDS - 1);
+    struct units *u = word_open(c, r, w);
+
+    u->heads |= mask;
+    hide_frames(c, r, w, u, mask);
+}
+
+void chunk_unclaim(struct chunk *c, unsigned word, uint64_t out, uint64_t back)
+{
+    struct units *u = &c->maps->word[word];
+
+    u->free &= ~out;
+    u->heads &= ~back;
+    c->n_free += bits_count(back);
+    if (back != 0)
+        frames_freed(c, word >> CHUNK_W1, word & (ROW_WORDS - 1), u, bits_order(units_avail(*u)));
+}
+
+uint64_t chunk_singles(const struct chunk *c, unsigned word, uint64_t mask)
+{
+    if ((c->cut & bit(word >> CHUNK_W1)) == 0)
+        return 0;
+    struct units u = c->maps->word[word];
+    uint64_t     inside = WORD_FULL & ~(u.free | u.heads);
+
+    return mask & u.heads & ~u.free & ~(inside >> 1);
+}
+
+void chunk_give_singles(struct chunk *c, unsigned word, uint64_t mask)
+{
+    struct units *u = &c->maps->word[word];
+
+    u->free |= mask;
+    u->heads &= ~mask;
+    c->n_free += bits_count(mask);
+    frames_freed(c, word >> CHUNK_W1, word & (ROW_WORDS - 1), u, bits_order(units_avail(*u)));
+}

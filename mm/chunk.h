@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mm/chunk.h - one chunk of frames as three levels of words (internal to the frame manager)
+ *
+ * A data structure and nothing else: no locks, no addresses, no other chunk. Frames are named by their
+ * place in the chunk, 0 .. CHUNK_FRAMES - 1. mm/chunk.c tells how it works.
+ *
+ * The widths of the levels are parameters of the build, so that the very same source can be run through
+ * every state of a small chunk (test/proof/): 6 + 6 + 6 is a gigabyte of 4 KiB frames.
+ */
+#ifndef MM_CHUNK_H
+#define MM_CHUNK_H
+
+#include "mm/bits.h"
+#include "mm/err.h"
+
+#ifndef CHUNK_W0
+#define CHUNK_W0 6 /* log2 of the frames in a word */
+#define CHUNK_W1 6 /* log2 of the words in a row   */
+#define CHUNK_W2 6 /* log2 of the rows in a chunk  */
+#endif
+
+#define CHUNK_ORDER  (CHUNK_W0 + CHUNK_W1 + CHUNK_W2)
+#define CHUNK_FRAMES (1u << CHUNK_ORDER)
+#define CHUNK_ROWS   (1u << CHUNK_W2)
+#define ROW_WORDS    (1u << CHUNK_W1)
+#define WORD_FRAMES  (1u << CHUNK_W0)
+#define ROW_ORDER    (CHUNK_W0 + CHUNK_W1)
+#define ROW_FRAMES   (1u << ROW_ORDER)
+
+/*
+ * The state of up to 64 neighbouring units (frames, words or rows), two bits for each:
+ *
+ *   free heads
+ *    1    0    free as a whole
+ *    0    1    the first unit of an allocated block
+ *    1    1    held back: reserved, or claimed by a CPU
+ *    0    0    a frame: inside the block that starts below it. A word or a row: the same, or it is cut,
+ *              and the level below says what is in it. A row that is cut is marked in chunk.cut; a word
+ *              is cut if its frames are not as they are when free
+ */
+struct units {
+    uint64_t free, heads;
+};
+
+/* units_avail - which of them are free */
+static inline uint64_t units_avail(struct units u) { return u.free & ~u.heads; }
+
+#define WORD_FULL bits_below(WORD_FRAMES)
+#define ROW_FULL  bits_below(ROW_WORDS)
+#define TOP_FULL  bits_below(CHUNK_ROWS)
+
+/* Where a frame is: its row, its word in the chunk and in the row, its bit in the word */
+static inline unsigned row_of(unsigned at) { return at >> ROW_ORDER; }
+static inline unsigned word_of(unsigned at) { return at >> CHUNK_W0; }
+static inline unsigned word_in_row(unsigned at) { return at >> CHUNK_W0 & (ROW_WORDS - 1); }
+static inline unsigned bit_of(unsigned at) { return at & (WORD_FRAMES - 1); }
+
+/* A row: its words, and for each order below a word's, which words have a free block so large */
+struct chunk_row {
+    uint64_t     any[CHUNK_W0];
+    struct units words;
+};
+
+/* What a chunk needs once something smaller than a row was cut out of it */
+struct chunk_maps {
+    struct chunk_row row[CHUNK_ROWS];
+    struct units     word[CHUNK_ROWS * ROW_WORDS];
+};
+
+struct chunk {
+    uint64_t           any[ROW_ORDER]; /* rows with a free block of this order                      */
+    struct units       rows;
+    uint64_t           cut;    /* rows that are not in one piece: the levels below say what is where */
+    uint64_t           built;  /* rows whose part of *maps is filled in; the cut ones are among them */
+    struct chunk_maps *maps;   /* NULL as long as no row was ever cut                                */
+    uint32_t           n_free; /* frames in state free                                               */
+    bool               moved;  /* set when chunk_order() may have changed                            */
+};
+
+enum frame_state {
+    FRAME_FREE,     /* up for allocation                                     */
+    FRAME_BLOCK,    /* the first frame of an allocated block                 */
+    FRAME_INSIDE,   /* inside an allocated block                             */
+    FRAME_RESERVED, /* held back: not ours to give out                       */
+    FRAME_OUTSIDE   /* no memory                                             */
+};
+
+/* What a frame belongs to: the block it is (in), its first frame and order */
+struct chunk_look {
+    enum frame_state state;
+    unsigned         first, order;
+};
+
+/* chunk_open - all frames free (true) or all held back; no maps needed for that */
+void chunk_open(struct chunk *c, bool free);
+
+/* chunk_order - the order of the largest free block, -1 when nothing is free */
+int chunk_order(const struct chunk *c);
+
+/* chunk_look - what frame `at` belongs to */
+struct chunk_look chunk_look(const struct chunk *c, unsigned at);
+
+/*
+ * chunk_block - may `at` be freed? *order gets the order of the block that starts there
+ *
+ *   Errors  ERR_NOT_ALLOC it is free   ERR_INSIDE it is no block's first   ERR_RESERVED it is held back
+ */
+err_t chunk_block(const struct chunk *c, unsigned at, unsigned *order) MUST_USE;
+
+/* chunk_find - the lowest free block of 2^order frames inside [lo, hi) */
+bool chunk_find(const struct chunk *c, unsigned order, unsigned lo, unsigned hi, unsigned *at);
+
+/*
+ * chunk_find_run - the lowest n free neighbours inside [lo, hi) whose first is a multiple of `align`
+ * and that cross no multiple of `boundary` (both powers of two; n <= boundary)
+ */
+bool chunk_find_run(const struct chunk *c, unsigned n, unsigned align, unsigned boundary, unsigned lo,
+                    unsigned hi, unsigned *at);
+
+/* chunk_run_end - the end of the run of free frames that starts at `at`, at most hi; `at` if it is not free */
+unsigned chunk_run_end(const struct chunk *c, unsigned at, unsigned hi);
+
+/*
+ * chunk_needs_maps - does an operation on [at, at + n) cut a row for which there are no maps?
+ *
+ *   If so, c->maps must point to a struct chunk_maps (contents do not matter) before the operation.
+ */
+bool chunk_needs_maps(const struct chunk *c, unsigned at, unsigned n);
+
+/* A free block becomes allocated; an allocated one becomes free. What is asked for has been checked. */
+void chunk_take(struct chunk *c, unsigned at, unsigned order);
+void chunk_give(struct chunk *c, unsigned at, unsigned order);
+
+/* [at, at + n), all free, becomes neighbouring blocks, as few as possible */
+void chunk_take_run(struct chunk *c, unsigned at, unsigned n);
+
+/* chunk_check_run - is [at, at + n) made of whole allocated blocks? The error says what is first in the way */
+err_t chunk_check_run(const struct chunk *c, unsigned at, unsigned n) MUST_USE;
+
+/* [at, at + n) was checked so: free it */
+void chunk_give_run(struct chunk *c, unsigned at, unsigned n);
+
+/* [at, at + n), all free, is held back; [at, at + n), all held back, becomes free */
+void chunk_reserve(struct chunk *c, unsigned at, unsigned n);
+void chunk_release(struct chunk *c, unsigned at, unsigned n);
+
+/* chunk_is_reserved - is every frame of [at, at + n) held back? */
+bool chunk_is_reserved(const struct chunk *c, unsigned at, unsigned n);
+
+/*
+ * chunk_lowest - the lowest word with a free frame inside [lo, hi), and a mask of those of its frames
+ * that are free and inside
+ */
+bool chunk_lowest(const struct chunk *c, unsigned lo, unsigned hi, unsigned *word, uint64_t *mask);
+
+/* The frames `mask` of a word, all free: taken as blocks of one frame; or held back for a CPU to hand out */
+void chunk_take_singles(struct chunk *c, unsigned word, uint64_t mask);
+void chunk_claim(struct chunk *c, unsigned word, uint64_t mask);
+
+/* chunk_unclaim - of the claimed frames of a word, `out` are blocks of one frame now, `back` are free */
+void chunk_unclaim(struct chunk *c, unsigned word, uint64_t out, uint64_t back);
+
+/* chunk_singles - those frames of `mask` that are allocated blocks of one frame */
+uint64_t chunk_singles(const struct chunk *c, unsigned word, uint64_t mask);
+
+/* chunk_give_singles - the frames `mask` of a word, all blocks of one frame, become free */
+void chunk_give_singles(struct chunk *c, unsigned word, uint64_t mask);
+
+/*
+ * chunk_count - what [lo, hi), both multiples of a word's frames, holds
+ *
+ *   blocks[order] grows by the free blocks of exactly that order (one that reaches beyond the window
+ *   counts as the blocks its part inside is made of); returns the frames held back
+ */
+uint64_t chunk_count(const struct chunk *c, unsigned lo, unsigned hi, uint64_t blocks[]);
+
+/* chunk_check - walk everything; NULL, or what is wrong */
+const char *chunk_check(const struct chunk *c);
+
+#endif

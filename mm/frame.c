@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mm/frame.c - physical frames: chunks of a gigabyte, and who gives what out
+ *
+ * Promise     any block or run that is free can be had; the lowest that fits is given; every wrong free
+ *             is refused by name and changes nothing; memory that nobody uses costs nothing.
+ *
+ * Picture     memory, cut into chunks of 2^18 frames, each of them three levels of words (mm/chunk.c)
+ *
+ *               0       1 GiB    2 GiB    3 GiB    4 GiB    5 GiB
+ *               | chunk 0 | chunk 1 | chunk 2 |  (no RAM) | chunk 4 |  ...
+ *               cut: has   cut       in one     reserved    in one
+ *               bitmaps    itself    piece      as a whole  piece
+ *
+ *             with[k], k = 0..18: a tree of words in which bit i says that chunk i has a free block of
+ *             2^k frames. So a search goes: zone, lowest chunk by with[k], lowest block in it.
+ *
+ * Zones       requests without a limit try memory from 4 GiB on first, then 16 MiB .. 4 GiB, then
+ *             1 MiB .. 16 MiB; what devices with narrow addresses can reach is spared for them. Below
+ *             1 MiB only what asks for it by its limit.
+ *
+ * Bitmaps     17 frames of a chunk hold its bitmaps (2.125 bits per frame) from the moment a row (16 MiB)
+ *             is first cut until the chunk is whole again; the last chunk to become whole keeps them
+ *             until another one does, so that a single block taken and freed doesn't build and drop them
+ *             each time.
+ *
+ * CPUs        in front of this, each CPU has a word of frames of its own to hand out (mm/reserve.c)
+ *
+ * Invariants  I1  bit i of with[k] is set exactly if chunk_order() of chunk i is at least k
+ *             I2  a chunk that is cut has bitmaps, and they are held back in it
+ * Locks       each chunk's own, rank 40, one at a time; the index's, rank 41, under it. Readers of the
+ *             index take no lock: what it says is a hint that is checked under the chunk's lock.
+ * Failure     ERR_NOMEM only after everything reserved by CPUs was given back and spare bitmaps dropped
+ * Sources     Knuth, TAOCP 1, 2.5; Robson, JACM 21(3) 1974 (how much memory fragmentation can cost)
+ */
+#include "mm/frame.h"
+
+#include "mm/early.h"
+#include "mm/frame_in.h"
+#include "mm/reserve.h"
+
+struct frames fr = {
+    .index_lock = IRQLOCK("frame index", FRAME_LOCK_INDEX),
+    .returning = IRQLOCK("frame return", FRAME_LOCK_RETURN),
+};
+
+/* Where requests without a limit look, in this order: frames [lo, hi) */
+static const uint64_t by_default[][2] = {
+    { 4 * GIB >> PAGE_SHIFT, UINT64_MAX >> PAGE_SHIFT },
+    { 16 * MIB >> PAGE_SHIFT, 4 * GIB >> PAGE_SHIFT },
+    { 1 * MIB >> PAGE_SHIFT, 16 * MIB >> PAGE_SHIFT },
+};
+
+/* ---- a chunk's bitmaps come and go ---------------------------------------------------------------- */
+
+bool chunk_cut_ready(struct fchunk *z, unsigned at, unsigned n, bool *placed)
+{
+    unsigned maps_at;
+
+    *placed = false;
+    if (LIKELY(!chunk_needs_maps(&z->c, at, n)))
+        return true;
+    if (!chunk_find_run(&z->c, MAPS_FRAMES, 1, CHUNK_FRAMES, 0, CHUNK_FRAMES, &maps_at))
+        return false;
+    z->c.maps = port_ptr(pfn_to_pa(chunk_pfn(z, maps_at)));
+    z->maps_at = maps_at;
+    chunk_reserve(&z->c, maps_at, MAPS_FRAMES);
+    *placed = true;
+    return true;
+}
+
+/* Is nothing cut but the row that holds the bitmaps, and that for them alone? */
+static bool maps_idle(const struct fchunk *z) REQUIRES(z->lock)
+{
+    unsigned r = row_of(z->maps_at), end = z->maps_at + MAPS_FRAMES;
+
+    return z->c.cut == bit(r) && is_aligned(z->maps_at, ROW_FRAMES) &&
+           chunk_run_end(&z->c, end, (r + 1) << ROW_ORDER) == (r + 1) << ROW_ORDER;
+}
+
+static void maps_drop(struct fchunk *z) REQUIRES(z->lock)
+{
+    chunk_release(&z->c, z->maps_at, MAPS_FRAMES);
+    z->c.maps = NULL;
+    z->c.built = 0;
+}
+
+static void reindex(struct fchunk *z) REQUIRES(z->lock)
+{
+    int order = chunk_order(&z->c);
+
+    z->c.moved = false;
+    if (order == z->order)
+        return;
+
+    uint64_t flags = irqlock_take(&fr.index_lock), i = (uint64_t)(z - fr.chunk);
+
+    for (int k = z->order + 1; k <= order; k++)
+        bits_set(&fr.with[k], i);
+    for (int k = order + 1; k <= z->order; k++)
+        bits_clear(&fr.with[k], i);
+    z->order = order;
+    irqlock_drop(&fr.index_lock, flags);
+}
+
+void chunk_settled(struct fchunk *z)
+{
+    if (UNLIKELY(z->c.moved))
+        reindex(z);
+}
+
+/* z is the spare chunk now; what was it before is none, and its bitmaps go. True if there were any. */
+static bool maps_spare(struct fchunk *z)
+{
+    struct fchunk *old = atomic_exchange_explicit(&fr.spare, z, memory_order_relaxed);
+    bool           idle;
+
+    if (old == NULL || old == z)
+        return false;
+
+    uint64_t flags = irqlock_take(&old->lock);
+
+    idle = old->c.maps != NULL && maps_idle(old);
+    if (idle)
+        maps_drop(old);
+    chunk_settled(old);
+    irqlock_drop(&old->lock, flags);
+    return idle;
+}
+
+void chunk_drop(struct fchunk *z, uint64_t flags)
+{
+    bool spare = false;
+
+    chunk_settled(z);
+    if (UNLIKELY(z->c.cut == bit(row_of(z->maps_at))))
+        spare = atomic_load_explicit(&fr.spare, memory_order_relaxed) != z && maps_idle(z);
+    irqlock_drop(&z->lock, flags);
+    if (UNLIKELY(spare))
+        (void)maps_spare(z);
+}
+
+bool frame_give_back(void)
+{
+    bool claimed = claims_return(), spare = maps_spare(NULL);
+
+    return claimed || spare;
+}
+
+/* ---- taking ------------------------------------------------------------------------------------------ */
+
+static bool take_block(struct fchunk *z, unsigned order, unsigned lo, unsigned hi, unsigned *at) REQUIRES(z->lock)
+{
+    bool placed;
+
+    do {
+        if (!chunk_find(&z->c, order, lo, hi, at))
+            return false;
+        if (!chunk_cut_ready(z, *at, 1u << order, &placed))
+            return false;
+    } while (UNLIKELY(placed));
+    chunk_take(&z->c, *at, order);
+    chunk_settled(z);
+    return true;
+}
+
+bool frame_take(unsigned order, uint64_t lo, uint64_t hi, pfn_t *out)
+{
+    for (uint64_t i = lo >> CHUNK_ORDER; (i = chunks_next(order, i, hi)) != BITS_NONE; i++) {
+        struct fchunk *z = &fr.chunk[i];
+        unsigned       window[2], at;
+
+        chunk_window(i, lo, hi, window);
+
+        uint64_t flags = irqlock_take(&z->lock);
+        bool     found = take_block(z, order, window[0], window[1], &at);
+
+        irqlock_drop(&z->lock, flags);
+        if (LIKELY(found)) {
+            *out = chunk_pfn(z, at);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool take_anywhere(unsigned order, pfn_t *out)
+{
+    for (size_t i = 0; i < ARRAY_LEN(by_default); i++)
+        if (frame_take(order, by_default[i][0], by_default[i][1], out))
+            return true;
+    return false;
+}
+
+static err_t alloc_slow(unsigned order, pfn_t *out)
+{
+    if (UNLIKELY(!fr.started))
+        return order == 0 ? early_alloc(out) : ERR_NOMEM;
+    do {
+        if (take_anywhere(order, out))
+            return ERR_OK;
+    } while (frame_give_back());
+    return ERR_NOMEM;
+}
+
+static bool refill(struct claim *c)
+{
+    for (size_t i = 0; fr.started && i < ARRAY_LEN(by_default); i++)
+        if (claim_refill(c, by_default[i][0], by_default[i][1]))
+            return true;
+    return false;
+}
+
+err_t frame_alloc(unsigned order, pfn_t *out)
+{
+    if (UNLIKELY(order > FRAME_ORDER_MAX))
+        return ERR_INVAL;
+    if (order == 0) {
+        uint64_t      flags = port_irq_save();
+        struct claim *c = &claims[port_cpu()];
+        bool          taken = false;
+
+        if (LIKELY(claim_enter(c))) {
+            taken = claim_take(c, out);
+            if (UNLIKELY(!taken) && refill(c))
+                taken = claim_take(c, out);
+            claim_leave(c);
+        }
+        port_irq_restore(flags);
+        if (LIKELY(taken))
+            return ERR_OK;
+    }
+    return alloc_slow(order, out);
+}
+
+/* The lowest n bits of a word that has more */
+static uint64_t lowest(uint64_t x, size_t n)
+{
+    while (bits_count(x) > n)
+        x &= ~bit(bits_last(x));
+    return x;
+}
+
+/* Up to n single frames of one chunk, a word at a time */
+static size_t take_singles(struct fchunk *z, size_t n, const unsigned window[2], pfn_t out[]) REQUIRES(z->lock)
+{
+    size_t   got = 0;
+    unsigned word;
+    uint64_t mask;
+    bool     placed;
+
+    while (got < n && chunk_lowest(&z->c, window[0], window[1], &word, &mask)) {
+        if (!chunk_cut_ready(z, word << CHUNK_W0, 1, &placed))
+            break;
+        if (placed)
+            continue;
+        mask = lowest(mask, n - got);
+        chunk_take_singles(&z->c, word, mask);
+        for (pfn_t first = chunk_pfn(z, word << CHUNK_W0); mask != 0; mask &= mask - 1)
+            out[got++] = pfn_add(first, bits_first(mask));
+    }
+    chunk_settled(z);
+    return got;
+}
+
+static size_t take_many(size_t n, uint64_t lo, uint64_t hi, pfn_t out[])
+{
+    size_t got = 0;
+
+    for (uint64_t i = lo >> CHUNK_ORDER; got < n && (i = chunks_next(0, i, hi)) != BITS_NONE; i++) {
+        struct fchunk *z = &fr.chunk[i];
+        unsigned       window[2];
+
+        chunk_window(i, lo, hi, window);
+
+        uint64_t flags = irqlock_take(&z->lock);
+
+        got += take_singles(z, n - got, window, out + got);
+        irqlock_drop(&z->lock, flags);
+    }
+    return got;
+}
+
+err_t frames_alloc(size_t n, pfn_t out[])
+{
+    size_t got = 0;
+
+    if (UNLIKELY(!fr.started))
+        return ERR_NOMEM;
+    do {
+        for (size_t i = 0; got < n && i < ARRAY_LEN(by_default); i++)
+            got += take_many(n - got, by_default[i][0], by_default[i][1], out + got);
+        if (got == n)
+            return ERR_OK;
+    } while (frame_give_back());
+    if (frames_free(got, out) != ERR_OK)
+        PANIC("frames just taken cannot be given back");
+    return ERR_NOMEM;
+}
+
+/* ---- giving back -------------------------------------------------------------------------------------- */
+
+err_t frame_refuse(pfn_t f, err_t err)
+{
+    const struct mem_range *r = fr.started ? mem_map_find(fr.map, f) : NULL;
+
+    if (err == ERR_RESERVED && (r == NULL || r->kind == MEM_MMIO))
+        err = ERR_OUTSIDE;
+    atomic_fetch_add_explicit(&fr.wrong[err], 1, memory_order_relaxed);
+    return err;
+}
+
+#define ANY_ORDER (FRAME_ORDER_MAX + 1)
+
+/* What chunk z says to giving back the block at `at`; done, if it agrees */
+static err_t give_block(struct fchunk *z, pfn_t f, unsigned order) REQUIRES(z->lock)
+{
+    unsigned at = chunk_at(f), real = 0;
+    err_t    err = chunk_block(&z->c, at, &real);
+
+    if (UNLIKELY(err == ERR_RESERVED))
+        return claim_give_remote(z, f, order == 0 || order == ANY_ORDER);
+    if (UNLIKELY(err != ERR_OK))
+        return err;
+    if (UNLIKELY(order != ANY_ORDER && order != real))
+        return ERR_ORDER;
+    chunk_give(&z->c, at, real);
+    return ERR_OK;
+}
+
+static err_t free_slow(pfn_t f, unsigned order)
+{
+    if (UNLIKELY(chunk_no(f) >= fr.n_chunks))
+        return frame_refuse(f, ERR_OUTSIDE);
+
+    struct fchunk *z = &fr.chunk[chunk_no(f)];
+    uint64_t       flags = irqlock_take(&z->lock);
+    err_t          err = give_block(z, f, order);
+
+    chunk_drop(z, flags);
+    return LIKELY(err == ERR_OK) ? ERR_OK : frame_refuse(f, err);
+}
+
+static inline bool free_own(pfn_t f)
+{
+    uint64_t      flags = port_irq_save();
+    struct claim *c = &claims[port_cpu()];
+    bool          given = false;
+
+    if (LIKELY(claim_enter(c))) {
+        given = claim_give(c, f);
+        claim_leave(c);
+    }
+    port_irq_restore(flags);
+    return given;
+}
+
+err_t frame_free(pfn_t f) { return free_own(f) ? ERR_OK : free_slow(f, ANY_ORDER); }
+
+err_t frame_free_order(pfn_t f, unsigned order)
+{
+    if (order > FRAME_ORDER_MAX)
+        return frame_refuse(f, ERR_ORDER);
+    return order == 0 && free_own(f) ? ERR_OK : free_slow(f, order);
+}
+
+/* How many of in[0..n), from the first on, lie in the same word, none of them twice; *mask: which */
+static size_t same_word(size_t n, const pfn_t in[], uint64_t *mask)
+{
+    size_t i;
+
+    *mask = 0;
+    for (i = 0; i < n && in[i].idx >> CHUNK_W0 == in[0].idx >> CHUNK_W0; i++) {
+        uint64_t me = bit(bit_of(chunk_at(in[i])));
+
+        if ((*mask & me) != 0)
+            break;
+        *mask |= me;
+    }
+    return i;
+}
+
+/* How many of in[0..n), all in chunk z, are given back before one is refused, or the chunk is left */
+static size_t give_singles(struct fchunk *z, size_t n, const pfn_t in[], err_t *err) REQUIRES(z->lock)
+{
+    size_t i = 0;
+
+    while (i < n && chunk_no(in[i]) == chunk_no(in[0])) {
+        unsigned word = word_of(chunk_at(in[i]));
+        uint64_t mask;
+        size_t   end = i + same_word(n - i, in + i, &mask);
+
+        if (LIKELY(chunk_singles(&z->c, word, mask) == mask)) {
+            chunk_give_singles(&z->c, word, mask);
+            i = end;
+        } else {
+            for (; i < end; i++)
+                if ((*err = give_block(z, in[i], 0)) != ERR_OK)
+                    return i;
+        }
+    }
+    return i;
+}
+
+err_t frames_free(size_t n, const pfn_t in[])
+{
+    for (size_t i = 0; i < n;) {
+        err_t err = ERR_OK;
+
+        if (chunk_no(in[i]) >= fr.n_chunks)
+            return frame_refuse(in[i], ERR_OUTSIDE);
+
+        struct fchunk *z = &fr.chunk[chunk_no(in[i])];
+        uint64_t       flags = irqlock_take(&z->lock);
+
+        i += give_singles(z, n - i, in + i, &err);
+        chunk_drop(z, flags);
+        if (err != ERR_OK)
+            return frame_refuse(in[i], err);
+    }
+    return ERR_OK;
+}

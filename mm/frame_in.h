@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mm/frame_in.h - what the files of the frame manager share: frame*.c, reserve.c; nobody else includes it
+ */
+#ifndef MM_FRAME_IN_H
+#define MM_FRAME_IN_H
+
+#include "mm/frame.h"
+#include "mm/port.h"
+
+#define FRAME_LOCK_RETURN 38 /* fr.returning                               */
+#define FRAME_LOCK_CHUNK  40 /* each chunk's; only one at a time           */
+#define FRAME_LOCK_INDEX  41 /* fr.index_lock, under a chunk's             */
+
+#define MAPS_FRAMES ((unsigned)((sizeof(struct chunk_maps) + PAGE_SIZE - 1) / PAGE_SIZE))
+
+/* A chunk as the manager holds it; number i begins at frame i * CHUNK_FRAMES */
+struct fchunk {
+    struct irqlock lock;
+    struct chunk   c;       /* [z] guarded by lock */
+    uint32_t       maps_at; /* [z] place of c.maps in the chunk              */
+    uint32_t       managed; /* [z] frames that are free, allocated or hold bitmaps       */
+    int            order;   /* [z] the index says so; written under both locks */
+} __attribute__((aligned(64)));
+
+struct frames {
+    bool           started;   /* [c] after frame_start() */
+    struct fchunk *chunk;     /* [c] chunk[n_chunks]     */
+    uint64_t       n_chunks;  /* [c]                     */
+    const struct mem_map *map; /* [c]                    */
+
+    struct irqlock index_lock;
+    struct bits    with[CHUNK_ORDER + 1]; /* chunks with a free block of this order: written under the
+                                             index lock, read by anybody as a hint             */
+
+    struct fchunk *_Atomic spare; /* [a] whole, but still with its bitmaps: at most one such is kept */
+    struct irqlock         returning; /* one at a time takes reservations back */
+
+    _Atomic uint64_t wrong[ERR_COUNT]; /* [a] frees refused */
+};
+
+extern struct frames fr;
+
+static inline uint64_t       chunk_no(pfn_t f) { return f.idx >> CHUNK_ORDER; }
+static inline unsigned       chunk_at(pfn_t f) { return (unsigned)(f.idx & (CHUNK_FRAMES - 1)); }
+static inline pfn_t          chunk_pfn(const struct fchunk *z, unsigned at)
+{
+    return pfn(((uint64_t)(z - fr.chunk) << CHUNK_ORDER) + at);
+}
+
+/* The part of frames [lo, hi) that lies in chunk i: window[0] .. window[1] */
+static inline void chunk_window(uint64_t i, uint64_t lo, uint64_t hi, unsigned window[2])
+{
+    uint64_t base = i << CHUNK_ORDER;
+
+    window[0] = lo > base ? (unsigned)(lo - base) : 0;
+    window[1] = (unsigned)min_u64(hi - base, CHUNK_FRAMES);
+}
+
+/* chunks_next - the lowest chunk from i on that may have a free block of this order in [lo, hi) */
+static inline uint64_t chunks_next(unsigned order, uint64_t i, uint64_t hi)
+{
+    i = bits_next(&fr.with[order], i);
+    return i != BITS_NONE && i << CHUNK_ORDER < hi ? i : BITS_NONE;
+}
+
+/*
+ * chunk_cut_ready - there are bitmaps for an operation on [at, at + n); places them if need be, outside
+ * [at, at + n) and perhaps where the caller's search had found room: search again if *placed
+ */
+bool chunk_cut_ready(struct fchunk *z, unsigned at, unsigned n, bool *placed) REQUIRES(z->lock);
+
+/* chunk_settled - after every change of z->c: what the index says of it */
+void chunk_settled(struct fchunk *z) REQUIRES(z->lock);
+
+/* chunk_drop - the lock, after something became free: bitmaps that are no longer needed may go */
+void chunk_drop(struct fchunk *z, uint64_t flags) RELEASES(z->lock);
+
+/* frame_give_back - short of memory: take back what CPUs have reserved and spare bitmaps; true if any */
+bool frame_give_back(void);
+
+/* frame_refuse - count a wrong free and give its error the right name */
+err_t frame_refuse(pfn_t f, err_t err);
+
+/* frame_take - one block of 2^order frames inside [lo, hi), from the bitmaps only */
+bool frame_take(unsigned order, uint64_t lo, uint64_t hi, pfn_t *out);
+
+#endif

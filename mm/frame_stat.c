@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mm/frame_stat.c - looking at the frame manager: states, counts, zones, fragmentation, a full check
+ *
+ * Nothing is counted while frames are taken and given back but each chunk's number of free frames. What
+ * is asked here is derived from the bitmaps at that moment, one chunk after the other.
+ */
+#include "mm/frame_in.h"
+#include "mm/reserve.h"
+
+static const struct {
+    const char *name;
+    uint64_t    start; /* [bytes]; a zone ends where the next one starts */
+} zones[ZONES] = {
+    [ZONE_LOW] = { "low", 0 },
+    [ZONE_ISA] = { "isa", 1 * MIB },
+    [ZONE_32] = { "32-bit", 16 * MIB },
+    [ZONE_HIGH] = { "high", 4 * GIB },
+};
+
+static const char *const state_names[] = {
+    [FRAME_FREE] = "free",         [FRAME_BLOCK] = "block",     [FRAME_INSIDE] = "inside",
+    [FRAME_RESERVED] = "reserved", [FRAME_OUTSIDE] = "outside",
+};
+
+const char *frame_state_name(enum frame_state s)
+{
+    return (size_t)s < ARRAY_LEN(state_names) ? state_names[s] : "?";
+}
+
+const char *frame_zone_name(enum frame_zone zone) { return (size_t)zone < ZONES ? zones[zone].name : "?"; }
+
+uint64_t frame_chunks(void) { return fr.n_chunks; }
+
+struct frame_span frame_zone_span(enum frame_zone zone)
+{
+    uint64_t all = fr.n_chunks << CHUNK_ORDER;
+    uint64_t start = min_u64(zones[zone].start >> PAGE_SHIFT, all);
+    uint64_t end = zone + 1 < ZONES ? min_u64(zones[zone + 1].start >> PAGE_SHIFT, all) : all;
+
+    return (struct frame_span){ pfn(start), end - start };
+}
+
+struct frame_info frame_query(pfn_t f)
+{
+    struct frame_info info = { .state = FRAME_OUTSIDE, .first = f };
+    bool              out;
+
+    if (chunk_no(f) >= fr.n_chunks)
+        return info;
+
+    struct fchunk    *z = &fr.chunk[chunk_no(f)];
+    uint64_t          flags = irqlock_take(&z->lock);
+    struct chunk_look look = chunk_look(&z->c, chunk_at(f));
+
+    info = (struct frame_info){ look.state, chunk_pfn(z, look.first), look.order };
+    if (look.state == FRAME_RESERVED && claim_look(z, f, &out))
+        info = (struct frame_info){ out ? FRAME_BLOCK : FRAME_FREE, f, 0 };
+    irqlock_drop(&z->lock, flags);
+
+    if (info.state == FRAME_RESERVED) {
+        const struct mem_range *r = mem_map_find(fr.map, f);
+
+        info = (struct frame_info){ r == NULL || r->kind == MEM_MMIO ? FRAME_OUTSIDE : FRAME_RESERVED, f, 0 };
+    }
+    return info;
+}
+
+struct frame_totals frame_totals(void)
+{
+    struct frame_totals t = { 0, claims_count(0, UINT64_MAX - 1).ready };
+
+    for (uint64_t i = 0; i < fr.n_chunks; i++) {
+        t.managed += __atomic_load_n(&fr.chunk[i].managed, __ATOMIC_RELAXED);
+        t.free += __atomic_load_n(&fr.chunk[i].c.n_free, __ATOMIC_RELAXED);
+    }
+    return t;
+}
+
+/* Add what [lo, hi) of chunk i holds */
+static void count(uint64_t i, uint64_t lo, uint64_t hi, struct frame_stats *s)
+{
+    struct fchunk *z = &fr.chunk[i];
+    unsigned       window[2];
+    uint64_t       blocks[CHUNK_ORDER + 1] = { 0 }, base = i << CHUNK_ORDER, n_free = 0;
+    struct claims_count claimed;
+
+    chunk_window(i, lo, hi, window);
+
+    uint64_t flags = irqlock_take(&z->lock);
+    uint64_t held = chunk_count(&z->c, window[0], window[1], blocks);
+
+    claimed = claims_count(base + window[0], base + window[1]);
+    if (z->c.maps != NULL && z->maps_at >= window[0] && z->maps_at < window[1]) {
+        s->bitmaps += MAPS_FRAMES;
+        s->managed += MAPS_FRAMES;
+    }
+    irqlock_drop(&z->lock, flags);
+
+    for (unsigned k = 0; k <= CHUNK_ORDER; k++) {
+        s->blocks[k] += blocks[k];
+        n_free += blocks[k] << k;
+    }
+    s->blocks[0] += claimed.ready;
+    s->cached += claimed.ready;
+    s->free += n_free + claimed.ready;
+    s->managed += window[1] - window[0] - held + claimed.taken;
+}
+
+static void count_between(uint64_t lo, uint64_t hi, struct frame_stats *s)
+{
+    *s = (struct frame_stats){ 0 };
+    hi = min_u64(hi, fr.n_chunks << CHUNK_ORDER);
+    for (uint64_t i = lo >> CHUNK_ORDER; i << CHUNK_ORDER < hi; i++)
+        count(i, lo, hi, s);
+    for (unsigned e = 0; e < ERR_COUNT; e++)
+        s->wrong[e] = atomic_load_explicit(&fr.wrong[e], memory_order_relaxed);
+}
+
+void frame_stats(struct frame_stats *s) { count_between(0, UINT64_MAX, s); }
+
+void frame_stats_zone(enum frame_zone zone, struct frame_stats *s)
+{
+    struct frame_span span = frame_zone_span(zone);
+
+    count_between(span.start.idx, span.start.idx + span.n, s);
+}
+
+err_t frame_stats_chunk(uint64_t i, struct frame_stats *s)
+{
+    struct frame_stats here;
+
+    if (i >= fr.n_chunks)
+        return ERR_NOENT;
+    count_between(i << CHUNK_ORDER, (i + 1) << CHUNK_ORDER, &here);
+    if (here.managed == 0)
+        return ERR_NOENT;
+    *s = here;
+    return ERR_OK;
+}
+
+unsigned frame_unusable(const struct frame_stats *s, unsigned order)
+{
+    uint64_t usable = 0, all = 0;
+
+    for (unsigned k = 0; k <= FRAME_ORDER_MAX; k++) {
+        all += s->blocks[k] << k;
+        usable += k >= order ? s->blocks[k] << k : 0;
+    }
+    return all == 0 ? 0 : (unsigned)((all - usable) * 1000 / all);
+}
+
+const char *frame_check(void)
+{
+    for (uint64_t i = 0; i < fr.n_chunks; i++) {
+        struct fchunk *z = &fr.chunk[i];
+        uint64_t       flags = irqlock_take(&z->lock);
+        const char    *wrong = chunk_check(&z->c);
+        int            order = chunk_order(&z->c);
+
+        if (wrong == NULL && z->order != order)
+            wrong = "a chunk's order is not what the index holds";
+        if (wrong == NULL && z->c.maps != NULL && !chunk_is_reserved(&z->c, z->maps_at, MAPS_FRAMES))
+            wrong = "a chunk's bitmaps are not held back";
+        if (wrong == NULL && z->c.maps == NULL && z->c.cut != 0)
+            wrong = "a chunk is cut and has no bitmaps";
+        for (int k = 0; wrong == NULL && k <= CHUNK_ORDER; k++)
+            if (bits_test(&fr.with[k], i) != (k <= order))
+                wrong = "the index is wrong";
+        if (wrong == NULL)
+            wrong = claims_check(z);
+        irqlock_drop(&z->lock, flags);
+        if (wrong != NULL)
+            return wrong;
+    }
+    return NULL;
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mm/reserve.h - each CPU's word of frames to hand out (internal to the frame manager)
+ *
+ * mm/reserve.c tells how it works and why it is safe.
+ */
+#ifndef MM_RESERVE_H
+#define MM_RESERVE_H
+
+#include "mm/frame_in.h"
+
+#define CLAIM_NONE UINT64_MAX
+
+/*
+ * Frames of one word that a CPU hands out. Bit i stands for frame `base` + i. Only its CPU writes the
+ * first four, under `busy`; all are atomics because others look.
+ */
+struct claim {
+    _Atomic uint64_t base;   /* [z] first frame of the word; CLAIM_NONE: no claim; written under the chunk's lock */
+    _Atomic uint64_t taken;  /* [z] the frames that were claimed; they are held back in the chunk  */
+    _Atomic uint64_t bits;   /* [p] those of them still to be handed out                         */
+    _Atomic uint32_t busy;   /* [p] this CPU is at work on the claim                             */
+    _Atomic uint32_t stop;   /* [a] another CPU wants it: keep off                               */
+    _Atomic uint64_t remote; /* [a] frames that were handed out and that other CPUs gave back    */
+} __attribute__((aligned(64)));
+
+extern struct claim claims[PORT_CPUS_MAX];
+
+/* Relaxed loads and stores of a claim's fields: plain moves */
+#define claim_get(field)    atomic_load_explicit(&(field), memory_order_relaxed)
+#define claim_put(field, x) atomic_store_explicit(&(field), (x), memory_order_relaxed)
+
+/*
+ * claim_enter - may this CPU work on its claim? Then it has it until claim_leave(). Interrupts are off.
+ *
+ *   The store to `busy` and the load of `stop` need a full fence between them; the CPU that sets `stop`
+ *   provides it for both with port_fence_cpus(), because it comes here once in a million times.
+ */
+static inline bool claim_enter(struct claim *c)
+{
+    claim_put(c->busy, 1);
+    atomic_signal_fence(memory_order_seq_cst);
+    if (LIKELY(atomic_load_explicit(&c->stop, memory_order_acquire) == 0)) /* pairs with claims_return */
+        return true;
+    atomic_store_explicit(&c->busy, 0, memory_order_release);
+    return false;
+}
+
+static inline void claim_leave(struct claim *c)
+{
+    atomic_store_explicit(&c->busy, 0, memory_order_release); /* pairs with claims_return's wait */
+}
+
+/* claim_take - one frame from the claim, if it has any; entered */
+static inline bool claim_take(struct claim *c, pfn_t *out)
+{
+    uint64_t ready = claim_get(c->bits) & ~claim_get(c->remote);
+
+    if (UNLIKELY(ready == 0))
+        return false;
+    out->idx = claim_get(c->base) + bits_first(ready);
+    claim_put(c->bits, claim_get(c->bits) & ~(ready & -ready));
+    return true;
+}
+
+/* claim_give - f was handed out by this claim and not given back yet: so now it is given back; entered */
+static inline bool claim_give(struct claim *c, pfn_t f)
+{
+    uint64_t i = f.idx - claim_get(c->base), bits = claim_get(c->bits);
+
+    if (i >= BITS_WORD || (claim_get(c->taken) & ~bits & ~claim_get(c->remote) & bit((unsigned)i)) == 0)
+        return false;
+    claim_put(c->bits, bits | bit((unsigned)i));
+    return true;
+}
+
+/* claim_refill - a new word for this CPU's claim, from [lo, hi); entered; false: nothing is free there */
+bool claim_refill(struct claim *c, uint64_t lo, uint64_t hi);
+
+/* claim_retire - give back what the claim has left; entered (or stopped by us) */
+void claim_retire(struct claim *c);
+
+/*
+ * claim_give_remote - frame f, held back in chunk z, may have been handed out by some CPU's claim
+ *
+ *   single  the caller means a block of one frame
+ *
+ *   ERR_OK: it is given back.  ERR_NOT_ALLOC: it was not handed out.  ERR_RESERVED: no claim has it.
+ *   ERR_ORDER: it is a block of one frame
+ */
+err_t claim_give_remote(struct fchunk *z, pfn_t f, bool single) REQUIRES(z->lock);
+
+/* claim_look - is f reserved by a CPU? Then *out tells whether it was handed out */
+bool claim_look(const struct fchunk *z, pfn_t f, bool *out) REQUIRES(z->lock);
+
+/* claims_return - take back all reservations of all CPUs; true if any frame became free by it */
+bool claims_return(void);
+
+/* claims_hold - does a CPU's claim have a frame of [at, at + n)? */
+bool claims_hold(const struct fchunk *z, unsigned at, unsigned n) REQUIRES(z->lock);
+
+/* claims_forget - no CPU has a claim: for frame_start() */
+void claims_forget(void);
+
+/* claims_count - of the frames in [lo, hi): how many CPUs claimed, and have not handed out */
+struct claims_count {
+    uint64_t taken, ready;
+};
+struct claims_count claims_count(uint64_t lo, uint64_t hi);
+
+/* claims_check - the claims on words of chunk z are as they should be; NULL or what is wrong */
+const char *claims_check(const struct fchunk *z) REQUIRES(z->lock);
+
+#endif
