@@ -161,13 +161,15 @@ static inline bool find_in_word(const struct chunk *c, unsigned word, unsigned o
 static inline bool find_in_row(const struct chunk *c, unsigned r, unsigned order, unsigned lo, unsigned last,
                                unsigned *at)
 {
-    const struct chunk_row *row = &c->maps->row[r];
-    unsigned                base = r << ROW_ORDER;
+    unsigned base = r << ROW_ORDER;
 
-    if ((units_avail(c->rows) & bit(r)) != 0) {
+    if ((c->cut & bit(r)) == 0) {
         *at = (unsigned)align_up(max_u64(lo, base), (uint64_t)1 << order);
         return *at <= last && row_of(*at) == r;
     }
+
+    const struct chunk_row *row = &c->maps->row[r];
+
     if (order >= CHUNK_W0) {
         uint64_t x = bits_runs(units_avail(row->words), order - CHUNK_W0) & starting(base, CHUNK_W0, lo, last);
 

@@ -53,29 +53,37 @@ static const uint64_t by_default[][2] = {
 
 /* ---- a chunk's bitmaps come and go ---------------------------------------------------------------- */
 
+/* Bitmaps for z, in the lowest place inside [lo, hi) */
+static bool maps_place(struct fchunk *z, unsigned lo, unsigned hi) REQUIRES(z->lock)
+{
+    unsigned at;
+
+    if (!chunk_find_run(&z->c, MAPS_FRAMES, 1, CHUNK_FRAMES, lo, hi, &at))
+        return false;
+    z->c.maps = port_ptr(pfn_to_pa(chunk_pfn(z, at)));
+    z->maps_at = at;
+    chunk_reserve(&z->c, at, MAPS_FRAMES);
+    return true;
+}
+
 bool chunk_cut_ready(struct fchunk *z, unsigned at, unsigned n, bool *placed)
 {
-    unsigned maps_at;
+    *placed = chunk_needs_maps(&z->c, at, n);
+    return LIKELY(!*placed) || maps_place(z, 0, CHUNK_FRAMES);
+}
 
-    *placed = false;
-    if (LIKELY(!chunk_needs_maps(&z->c, at, n)))
-        return true;
-    if (!chunk_find_run(&z->c, MAPS_FRAMES, 1, CHUNK_FRAMES, 0, CHUNK_FRAMES, &maps_at))
-        return false;
-    z->c.maps = port_ptr(pfn_to_pa(chunk_pfn(z, maps_at)));
-    z->maps_at = maps_at;
-    chunk_reserve(&z->c, maps_at, MAPS_FRAMES);
-    *placed = true;
-    return true;
+bool chunk_cut_beside(struct fchunk *z, unsigned at, unsigned n)
+{
+    return !chunk_needs_maps(&z->c, at, n) || maps_place(z, 0, at) || maps_place(z, at + n, CHUNK_FRAMES);
 }
 
 /* Is nothing cut but the row that holds the bitmaps, and that for them alone? */
 static bool maps_idle(const struct fchunk *z) REQUIRES(z->lock)
 {
-    unsigned r = row_of(z->maps_at), end = z->maps_at + MAPS_FRAMES;
+    unsigned row = z->maps_at & ~(ROW_FRAMES - 1), end = z->maps_at + MAPS_FRAMES;
 
-    return z->c.cut == bit(r) && is_aligned(z->maps_at, ROW_FRAMES) &&
-           chunk_run_end(&z->c, end, (r + 1) << ROW_ORDER) == (r + 1) << ROW_ORDER;
+    return z->c.cut == bit(row_of(row)) && chunk_run_end(&z->c, row, z->maps_at) == z->maps_at &&
+           chunk_run_end(&z->c, end, row + ROW_FRAMES) == row + ROW_FRAMES;
 }
 
 static void maps_drop(struct fchunk *z) REQUIRES(z->lock)

@@ -65,10 +65,13 @@ static inline uint64_t chunks_next(unsigned order, uint64_t i, uint64_t hi)
 }
 
 /*
- * chunk_cut_ready - there are bitmaps for an operation on [at, at + n); places them if need be, outside
- * [at, at + n) and perhaps where the caller's search had found room: search again if *placed
+ * chunk_cut_ready - there are bitmaps for an operation on [at, at + n); places them if need be, at the
+ * lowest place in the chunk: if *placed, what was found free may be gone, search again
  */
 bool chunk_cut_ready(struct fchunk *z, unsigned at, unsigned n, bool *placed) REQUIRES(z->lock);
+
+/* chunk_cut_beside - the same, but they are not placed in [at, at + n) */
+bool chunk_cut_beside(struct fchunk *z, unsigned at, unsigned n) REQUIRES(z->lock);
 
 /* chunk_settled - after every change of z->c: what the index says of it */
 void chunk_settled(struct fchunk *z) REQUIRES(z->lock);

@@ -72,6 +72,15 @@ static bool take_in_chunk(uint64_t i, const struct wish *w, uint64_t lo, uint64_
 
 /* ---- runs over several chunks --------------------------------------------------------------------------- */
 
+static bool take_part(struct fchunk *z, unsigned at, unsigned n) REQUIRES(z->lock)
+{
+    if (chunk_run_end(&z->c, at, at + n) != at + n || !chunk_cut_beside(z, at, n))
+        return false;
+    chunk_take_run(&z->c, at, n);
+    chunk_settled(z);
+    return true;
+}
+
 /* Take exactly [start, start + n), if all of it is free */
 static bool take_exactly(uint64_t start, uint64_t n)
 {
@@ -80,10 +89,8 @@ static bool take_exactly(uint64_t start, uint64_t n)
     while (at < end && chunk_no(pfn(at)) < fr.n_chunks) {
         struct fchunk *z = &fr.chunk[chunk_no(pfn(at))];
         uint64_t       stop = min_u64(end, align_down(at, CHUNK_FRAMES) + CHUNK_FRAMES);
-        struct wish    w = { .n = stop - at, .align = 1, .boundary = CHUNK_FRAMES };
-        unsigned       got, lo = chunk_at(pfn(at));
         uint64_t       flags = irqlock_take(&z->lock);
-        bool           taken = take_run(z, &w, lo, lo + (unsigned)w.n, &got);
+        bool           taken = take_part(z, chunk_at(pfn(at)), (unsigned)(stop - at));
 
         irqlock_drop(&z->lock, flags);
         if (!taken)

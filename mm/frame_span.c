@@ -11,25 +11,9 @@
 #include "mm/frame_in.h"
 #include "mm/reserve.h"
 
-/* Bitmaps for cutting [at, at + n) out of a chunk that has none: placed beside it */
-static bool maps_beside(struct fchunk *z, unsigned at, unsigned n) REQUIRES(z->lock)
-{
-    unsigned place;
-
-    if (!chunk_needs_maps(&z->c, at, n))
-        return true;
-    if (!chunk_find_run(&z->c, MAPS_FRAMES, 1, CHUNK_FRAMES, 0, at, &place) &&
-        !chunk_find_run(&z->c, MAPS_FRAMES, 1, CHUNK_FRAMES, at + n, CHUNK_FRAMES, &place))
-        return false;
-    z->c.maps = port_ptr(pfn_to_pa(chunk_pfn(z, place)));
-    z->maps_at = place;
-    chunk_reserve(&z->c, place, MAPS_FRAMES);
-    return true;
-}
-
 static err_t reserve_part(struct fchunk *z, unsigned at, unsigned n) REQUIRES(z->lock)
 {
-    if (chunk_run_end(&z->c, at, at + n) != at + n || !maps_beside(z, at, n))
+    if (chunk_run_end(&z->c, at, at + n) != at + n || !chunk_cut_beside(z, at, n))
         return ERR_BUSY;
     chunk_reserve(&z->c, at, n);
     z->managed -= n;
@@ -44,7 +28,7 @@ static err_t release_part(struct fchunk *z, unsigned at, unsigned n) REQUIRES(z-
         return ERR_BUSY;
     z->managed += n;
     /* a chunk with nothing free has no place for bitmaps but the range itself: its first frames stay back */
-    if (chunk_needs_maps(&z->c, at, n) && !maps_beside(z, at, n)) {
+    if (!chunk_cut_beside(z, at, n)) {
         if (n <= MAPS_FRAMES) {
             z->managed -= n;
             return ERR_BUSY;
