@@ -78,9 +78,9 @@ static void send(char byte)
     room--;
 }
 
-static void serial_write(const char *text, size_t n_bytes)
+void serial_write(const char *text, size_t n_bytes)
 {
-    for (size_t i = 0; i < n_bytes; i++) {
+    for (size_t i = 0; i < n_bytes && serial.present; i++) {
         if (text[i] == '\n')
             send('\r');
         send(text[i]);

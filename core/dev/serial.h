@@ -23,4 +23,7 @@ void serial_drain(void);
  */
 err_t serial_listen(void (*got)(char byte)) MUST_USE;
 
+/* serial_write - to the serial line alone; what there is to say after a panic is too long for a screen */
+void serial_write(const char *text, size_t n_bytes);
+
 #endif
