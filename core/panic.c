@@ -10,6 +10,8 @@
 #include <stdarg.h>
 
 #include "core/cpu.h"
+#include "core/dev/fb.h"
+#include "core/dev/serial.h"
 #include "core/fmt.h"
 #include "core/log.h"
 #include "core/x86/paging.h"
@@ -46,8 +48,11 @@ static bool begin(void)
 {
     cpu_cli();
     out_panic();
-    kprintf("\n");
-    return ++pan.depth == 1;
+    if (pan.depth++ > 0)
+        return false;
+    fb_alarm("Octavo: panic");
+    kprintf("\033[0m\n");
+    return true;
 }
 
 static NORETURN void end(void)
@@ -56,8 +61,8 @@ static NORETURN void end(void)
         struct frame_totals t = frame_totals();
 
         kprintf("locks held: %u\n", cpu_this()->lock_depth);
-        kprintf("frames: %llu free of %llu\nthe log's last lines:\n", ULL(t.free), ULL(t.managed));
-        log_replay(kwrite, LAST_LINES);
+        kprintf("frames: %llu free of %llu\n", ULL(t.free), ULL(t.managed));
+        log_replay(serial_write, LAST_LINES); /* on the screen they would push the panic out */
     }
     kprintf("octavo: panic\n");
     if (pan.exit_port != 0)
