@@ -40,14 +40,15 @@ void early_start(pfn_t first, uint64_t n)
     irqlock_drop(&el.lock, flags);
 }
 
-err_t early_alloc(pfn_t *out)
+err_t early_alloc(uint64_t n, pfn_t out[])
 {
     err_t    err = ERR_NOMEM;
     uint64_t flags = irqlock_take(&el.lock);
 
-    if (el.block.next.idx < el.block.end.idx) {
-        *out = el.block.next;
-        el.block.next.idx++;
+    if (n <= el.block.end.idx - el.block.next.idx) {
+        for (uint64_t i = 0; i < n; i++)
+            out[i] = pfn_add(el.block.next, i);
+        el.block.next.idx += n;
         err = ERR_OK;
     }
     irqlock_drop(&el.lock, flags);

@@ -14,14 +14,14 @@
 void early_start(pfn_t first, uint64_t n);
 
 /*
- * early_alloc - one frame, the lowest that is left
+ * early_alloc - n frames, the lowest that are left, all or none
  *
- *   out     written only on ERR_OK; the frame's contents are undefined
+ *   out     out[n]; written only on ERR_OK; the frames' contents are undefined
  *
- *   Errors  ERR_NOMEM  the block is used up, or early_finish() was called
+ *   Errors  ERR_NOMEM  the block has not so many left, or early_finish() was called
  *   Locks   takes the distributor's lock, rank 50
  */
-err_t early_alloc(pfn_t *out) MUST_USE;
+err_t early_alloc(uint64_t n, pfn_t out[]) MUST_USE;
 
 /* What the distributor remembers: frames [first, next) were given, [next, end) are left */
 struct early_state {

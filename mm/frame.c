@@ -203,7 +203,7 @@ static bool take_anywhere(unsigned order, pfn_t *out)
 static err_t alloc_slow(unsigned order, pfn_t *out)
 {
     if (UNLIKELY(!fr.started))
-        return order == 0 ? early_alloc(out) : ERR_NOMEM;
+        return order == 0 ? early_alloc(1, out) : ERR_NOMEM;
     do {
         if (take_anywhere(order, out))
             return ERR_OK;
@@ -294,7 +294,7 @@ err_t frames_alloc(size_t n, pfn_t out[])
     size_t got = 0;
 
     if (UNLIKELY(!fr.started))
-        return ERR_NOMEM;
+        return early_alloc(n, out);
     do {
         for (size_t i = 0; got < n && i < ARRAY_LEN(by_default); i++)
             got += take_many(n - got, by_default[i][0], by_default[i][1], out + got);
