@@ -390,7 +390,12 @@ static void sequence_key(struct line *l, char final)
     case 3:
         delete_here(l);
         break;
-    default: /* Insert, Page Up, function keys and the like mean nothing here */
+    case 5:
+    case 6:
+        if (l->page != NULL)
+            l->page(l->param == 5 ? -1 : 1);
+        break;
+    default: /* Insert, function keys and the like mean nothing here */
         break;
     }
 }

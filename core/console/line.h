@@ -31,6 +31,7 @@ struct line {
     unsigned           columns;
     line_candidate_fn *candidate;
     void (*write)(const char *text, size_t n_bytes);
+    void (*page)(int pages); /* Page Up (-1) and Page Down (1) are not the line's; may be NULL */
 
     char   text[LINE_BYTES]; /* always ends in '\0'                                          */
     size_t n, cursor;        /* cursor <= n < LINE_BYTES                                     */

@@ -219,6 +219,7 @@ static const char *candidate(const char *text, size_t start, unsigned i)
 void shell_start(const char *exec_text)
 {
     line_open(&line, PROMPT, SERIAL_COLUMNS, candidate, kwrite);
+    line.page = fb_page;
     banner_print();
     kprintf("octavo: ready\n");
     exec(exec_text);

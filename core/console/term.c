@@ -22,10 +22,11 @@ static void touch(struct term *t, unsigned from, unsigned to)
     t->changed_to = to > t->changed_to ? to : t->changed_to;
 }
 
+/* Blanks the cells [from, to), counted along the rows. */
 static void fill(struct term *t, size_t from, size_t to)
 {
     for (size_t i = from; i < to; i++)
-        t->cells[i] = blank(t);
+        term_row(t, (unsigned)(i / t->cols), 0)[i % t->cols] = blank(t);
     if (from < to)
         touch(t, (unsigned)(from / t->cols), (unsigned)((to - 1) / t->cols) + 1);
 }
@@ -37,19 +38,20 @@ static void normal_colours(struct term *t)
     t->reversed = false;
 }
 
-void term_start(struct term *t, term_cell_t *cells, unsigned cols, unsigned rows)
+void term_start(struct term *t, term_cell_t *cells, unsigned cols, unsigned rows, unsigned lines)
 {
-    *t = (struct term){ .cells = cells, .cols = cols, .rows = rows, .changed_from = rows };
+    *t = (struct term){ .cells = cells, .cols = cols, .rows = rows, .lines = lines, .changed_from = rows };
     normal_colours(t);
     fill(t, 0, (size_t)rows * cols);
 }
 
 static void scroll(struct term *t)
 {
-    size_t kept = (size_t)(t->rows - 1) * t->cols;
+    size_t last = (size_t)(t->rows - 1) * t->cols;
 
-    __builtin_memmove(t->cells, t->cells + t->cols, kept * sizeof *t->cells);
-    fill(t, kept, kept + t->cols);
+    t->top = (t->top + 1) % t->lines;
+    t->n_left += t->n_left < t->lines - t->rows;
+    fill(t, last, last + t->cols);
     touch(t, 0, t->rows);
 }
 
@@ -119,7 +121,7 @@ static void put_char(struct term *t, unsigned char c)
         line_feed(t);
         t->head = head;
     }
-    t->cells[(size_t)t->y * t->cols + t->x] =
+    term_row(t, t->y, 0)[t->x] =
         t->reversed ? TERM_CELL(c, t->paper, ink) : TERM_CELL(c, ink, t->paper);
     touch(t, t->y, t->y + 1);
     if (t->x + 1 < t->cols)

@@ -37,8 +37,10 @@ enum term_colour {
 #define TERM_PARAMS 8
 
 struct term {
-    term_cell_t *cells; /* rows x cols                                      */
-    unsigned     cols, rows;
+    term_cell_t *cells; /* lines x cols: a ring of the screen's rows and of those that left at the top */
+    unsigned     cols, rows, lines;
+    unsigned     top;          /* the ring's line that is row 0              */
+    unsigned     n_left;       /* rows that left at the top and are kept     */
     unsigned     x, y;         /* where the next character goes              */
     bool         wrap_pending; /* the last column was written: wrap first    */
     bool         cursor_hidden;
@@ -52,8 +54,14 @@ struct term {
     unsigned params[TERM_PARAMS], n_params;
 };
 
-/* term_start - an empty grid in cells[rows * cols]; both at least 1 */
-void term_start(struct term *t, term_cell_t *cells, unsigned cols, unsigned rows);
+/* term_start - an empty grid in cells[lines * cols]; cols, rows at least 1, lines - rows are kept to look back */
+void term_start(struct term *t, term_cell_t *cells, unsigned cols, unsigned rows, unsigned lines);
+
+/* term_row - the cells of row y as it was `back` lines ago; back is at most n_left */
+static inline term_cell_t *term_row(const struct term *t, unsigned y, unsigned back)
+{
+    return t->cells + (size_t)((t->top + t->lines + y - back) % t->lines) * t->cols;
+}
 
 /*
  * term_write - show text: printable ASCII, BS TAB LF (which also returns to the first column) CR FF,

@@ -20,9 +20,8 @@
 #define MARGIN       8   /* around the text                     [pixels] */
 #define BAR_PADDING  4   /* above and below the header's text   [pixels] */
 #define COLS_MIN     20
-#define COLS_MAX     320
 #define ROWS_MIN     4
-#define ROWS_MAX     160
+#define KEPT_LINES   1000 /* that left at the top, to page back to            */
 #define LARGE_WIDTH  2400 /* from here on the large font is used [pixels] */
 
 /* Dark paper, soft ink, and accents of one brightness */
@@ -47,8 +46,6 @@ static const uint32_t rgb[TERM_COLOURS] = {
     [TERM_BAR_ALARM] = 0x9c2f38,
 };
 
-static term_cell_t wanted[COLS_MAX * ROWS_MAX], shown[COLS_MAX * ROWS_MAX];
-
 static struct {
     volatile uint32_t *pixels; /* NULL: no screen */
     uint32_t           stride, width, height;
@@ -56,6 +53,8 @@ static struct {
     uint32_t           top; /* of the text [pixels] */
     uint32_t           colours[TERM_COLOURS];
     struct term        term;
+    term_cell_t       *shown; /* rows x cols: what the pixels show             */
+    unsigned           back;  /* lines that the view is behind the newest      */
 } fb;
 
 static uint32_t channel(uint32_t value, uint32_t mask)
@@ -95,12 +94,12 @@ static void draw_cell(uint32_t x, uint32_t y, term_cell_t cell)
     }
 }
 
-/* The cursor is a cell in reverse. */
+/* The cursor is a cell of its own colour. */
 static term_cell_t cell_at(const struct term *t, unsigned x, unsigned y)
 {
-    term_cell_t cell = t->cells[(size_t)y * t->cols + x];
+    term_cell_t cell = term_row(t, y, fb.back)[x];
 
-    if (x == t->x && y == t->y && !t->cursor_hidden)
+    if (x == t->x && y == t->y && fb.back == 0 && !t->cursor_hidden)
         return TERM_CELL(TERM_CELL_CH(cell), TERM_PAPER, TERM_CYAN);
     return cell;
 }
@@ -111,7 +110,7 @@ static void draw_changes(void)
 
     for (unsigned y = t->changed_from; y < t->changed_to; y++) {
         for (unsigned x = 0; x < t->cols; x++) {
-            term_cell_t cell = cell_at(t, x, y), *old = &shown[(size_t)y * t->cols + x];
+            term_cell_t cell = cell_at(t, x, y), *old = &fb.shown[(size_t)y * t->cols + x];
 
             if (*old != cell) {
                 *old = cell;
@@ -123,9 +122,29 @@ static void draw_changes(void)
     t->changed_to = 0;
 }
 
+static void look_back(unsigned back)
+{
+    if (back == fb.back)
+        return;
+    fb.back = back;
+    fb.term.changed_from = 0;
+    fb.term.changed_to = fb.term.rows;
+}
+
 static void fb_write(const char *text, size_t n_bytes)
 {
+    look_back(0);
     term_write(&fb.term, text, n_bytes);
+    draw_changes();
+}
+
+void fb_page(int pages)
+{
+    int64_t back = (int64_t)fb.back - (int64_t)pages * (fb.term.rows - 1);
+
+    if (fb.pixels == NULL)
+        return;
+    look_back(back < 0 ? 0 : back > fb.term.n_left ? fb.term.n_left : (unsigned)back);
     draw_changes();
 }
 
@@ -172,6 +191,22 @@ static bool pixels_make_sense(const struct boot_framebuffer *f)
            f->size_bytes / sizeof(uint32_t) / f->stride >= f->height;
 }
 
+/* Memory for the cells wanted and the cells shown, one behind the other */
+static err_t make_cells(unsigned cols, unsigned rows)
+{
+    size_t lines = rows + KEPT_LINES;
+    va_t   cells;
+    err_t  err = kva_alloc(align_up((lines + rows) * cols * sizeof(term_cell_t), PAGE_SIZE) >> PAGE_SHIFT, &cells);
+
+    if (err != ERR_OK)
+        return err;
+    term_start(&fb.term, (term_cell_t *)(uintptr_t)cells.raw, cols, rows, (unsigned)lines);
+    fb.shown = fb.term.cells + lines * cols;
+    for (size_t i = 0; i < (size_t)rows * cols; i++)
+        fb.shown[i] = TERM_CELL(' ', TERM_INK, TERM_PAPER);
+    return ERR_OK;
+}
+
 err_t fb_start(const struct boot_framebuffer *f)
 {
     const struct font *font = f->width >= LARGE_WIDTH ? &font_large : &font_small;
@@ -187,7 +222,9 @@ err_t fb_start(const struct boot_framebuffer *f)
     rows = (f->height - top - MARGIN) / font->height;
     if (cols < COLS_MIN || rows < ROWS_MIN)
         return ERR_INVAL;
-    err = kva_map_device(f->base, (uint64_t)f->stride * f->height * sizeof(uint32_t), PTE_CACHE_WC, &pixels);
+    err = make_cells(cols, rows);
+    if (err == ERR_OK)
+        err = kva_map_device(f->base, (uint64_t)f->stride * f->height * sizeof(uint32_t), PTE_CACHE_WC, &pixels);
     if (err != ERR_OK)
         return err;
 
@@ -199,9 +236,6 @@ err_t fb_start(const struct boot_framebuffer *f)
     fb.pixels = pixels;
     for (unsigned i = 0; i < TERM_COLOURS; i++)
         fb.colours[i] = pixel_of(rgb[i], f);
-    term_start(&fb.term, wanted, cols < COLS_MAX ? cols : COLS_MAX, rows < ROWS_MAX ? rows : ROWS_MAX);
-    for (size_t i = 0; i < (size_t)fb.term.cols * fb.term.rows; i++)
-        shown[i] = TERM_CELL(' ', TERM_INK, TERM_PAPER);
     draw_rectangle(0, 0, fb.width, fb.height, fb.colours[TERM_PAPER]);
     fb_header("Octavo", "");
     out_attach(&fb_sink);

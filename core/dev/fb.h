@@ -22,6 +22,9 @@ unsigned fb_columns(void);
 /* fb_header - the bar at the top: text at its left and at its right end; "" for none */
 void fb_header(const char *left, const char *right);
 
+/* fb_page - look so many pages further down, or up when negative; what is printed next ends that */
+void fb_page(int pages);
+
 /* fb_alarm - the bar turns red and says so: for a panic */
 void fb_alarm(const char *text);
 

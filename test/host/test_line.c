@@ -20,6 +20,7 @@
 #define PROMPT      "> "
 #define COLS        40
 #define ROWS        10
+#define LINES       ROWS
 #define RANDOM_KEYS 300000
 
 #define UP    "\033[A"
@@ -32,7 +33,7 @@
 
 static struct line l;
 static struct term t;
-static term_cell_t cells[COLS * ROWS];
+static term_cell_t cells[COLS * LINES];
 static size_t      n_sent;
 
 static void to_terminal(const char *text, size_t n)
@@ -51,7 +52,7 @@ static const char *candidate(const char *text, size_t start, unsigned i)
 static int start(void **state)
 {
     (void)state;
-    term_start(&t, cells, COLS, ROWS);
+    term_start(&t, cells, COLS, ROWS, LINES);
     line_open(&l, PROMPT, COLS, candidate, to_terminal);
     line_begin(&l);
     return 0;
@@ -63,7 +64,7 @@ static const char *row(unsigned y)
     int         n = COLS;
 
     for (int x = 0; x < COLS; x++)
-        text[x] = (char)TERM_CELL_CH(cells[y * COLS + (unsigned)x]);
+        text[x] = (char)TERM_CELL_CH(term_row(&t, y, 0)[x]);
     while (n > 0 && text[n - 1] == ' ')
         n--;
     text[n] = '\0';
@@ -232,6 +233,20 @@ static void typing_at_the_end_sends_the_character_alone(void **state)
     assert_int_equal(n_sent, 1);
 }
 
+static int paged;
+
+static void page(int pages) { paged = paged * 10 + pages; }
+
+static void page_keys_are_passed_on(void **state)
+{
+    (void)state;
+    type("a\033[5~b");
+    l.page = page;
+    type("\033[6~\033[6~\033[5~c");
+    assert_int_equal(paged, 109);
+    assert_string_equal(l.text, "abc");
+}
+
 static void control_l_clears_the_screen_and_keeps_the_line(void **state)
 {
     (void)state;
@@ -267,6 +282,7 @@ int main(void)
         TEST(second_tab_lists_the_choices),
         TEST(long_lines_scroll_sideways),
         TEST(typing_at_the_end_sends_the_character_alone),
+        TEST(page_keys_are_passed_on),
         TEST(control_l_clears_the_screen_and_keeps_the_line),
         TEST(no_keys_can_break_it),
     };

@@ -11,15 +11,16 @@
 
 #define COLS          12
 #define ROWS          4
+#define LINES         7
 #define RANDOM_WRITES 200000
 
 static struct term t;
-static term_cell_t cells[COLS * ROWS];
+static term_cell_t cells[COLS * LINES];
 
 static int start(void **state)
 {
     (void)state;
-    term_start(&t, cells, COLS, ROWS);
+    term_start(&t, cells, COLS, ROWS, LINES);
     return 0;
 }
 
@@ -30,13 +31,13 @@ static void assert_row(unsigned y, const char *expected)
     char text[COLS + 1] = { 0 };
 
     for (unsigned x = 0; x < COLS; x++)
-        text[x] = (char)TERM_CELL_CH(cells[y * COLS + x]);
+        text[x] = (char)TERM_CELL_CH(term_row(&t, y, 0)[x]);
     for (size_t n = COLS; n > 0 && text[n - 1] == ' ';)
         text[--n] = '\0';
     assert_string_equal(text, expected);
 }
 
-static term_cell_t cell(unsigned x, unsigned y) { return cells[y * COLS + x]; }
+static term_cell_t cell(unsigned x, unsigned y) { return term_row(&t, y, 0)[x]; }
 
 static void text_goes_right_and_down(void **state)
 {
@@ -66,6 +67,18 @@ static void a_line_too_many_scrolls(void **state)
     assert_row(3, "5");
     assert_int_equal(t.changed_from, 0);
     assert_int_equal(t.changed_to, ROWS);
+}
+
+static void lines_that_left_at_the_top_are_kept(void **state)
+{
+    (void)state;
+    show("1\n2\n3\n4\n5\n6");
+    assert_int_equal(t.n_left, 2);
+    assert_int_equal(TERM_CELL_CH(term_row(&t, 0, 2)[0]), '1');
+    assert_int_equal(TERM_CELL_CH(term_row(&t, 3, 1)[0]), '5');
+    show("\n7\n8\n9");
+    assert_int_equal(t.n_left, LINES - ROWS);
+    assert_int_equal(TERM_CELL_CH(term_row(&t, 0, 3)[0]), '3');
 }
 
 static void sequences_move_and_erase(void **state)
@@ -127,7 +140,7 @@ static void other_characters_become_a_box(void **state)
 static void no_bytes_can_break_it(void **state)
 {
     static const char letters[] = "\033\033\033[[[;?0123456789ABCDGHJKmhlZ\n\r\b\t\f [x]:";
-    term_cell_t       before[COLS * ROWS];
+    term_cell_t       before[ROWS][COLS];
 
     (void)state;
     srandom(4);
@@ -135,20 +148,27 @@ static void no_bytes_can_break_it(void **state)
         char   text[8];
         size_t n = (size_t)random() % sizeof text;
 
-        if (i % 1000 == 0)
-            term_start(&t, cells, 1 + (unsigned)random() % COLS, 1 + (unsigned)random() % ROWS);
+        if (i % 1000 == 0) {
+            unsigned rows = 1 + (unsigned)random() % ROWS;
+
+            term_start(&t, cells, 1 + (unsigned)random() % COLS, rows, rows + (unsigned)random() % (LINES - ROWS + 1));
+        }
         for (size_t j = 0; j < n; j++)
             text[j] = random() % 50 == 0 ? (char)random() : letters[(size_t)random() % (sizeof letters - 1)];
-        memcpy(before, cells, sizeof before);
+        for (unsigned y = 0; y < t.rows; y++)
+            memcpy(before[y], term_row(&t, y, 0), t.cols * sizeof(term_cell_t));
         t.changed_from = t.rows;
         t.changed_to = 0;
         term_write(&t, text, n);
-        assert_true(t.x < t.cols && t.y < t.rows);
-        for (unsigned k = 0; k < t.cols * t.rows; k++) {
-            assert_in_range(TERM_CELL_CH(cells[k]), 0x20, 0x7f);
-            assert_true(TERM_CELL_INK(cells[k]) < TERM_COLOURS && TERM_CELL_PAPER(cells[k]) < TERM_COLOURS);
-            if (cells[k] != before[k])
-                assert_true(k / t.cols >= t.changed_from && k / t.cols < t.changed_to);
+        assert_true(t.x < t.cols && t.y < t.rows && t.n_left <= t.lines - t.rows);
+        for (unsigned y = 0; y < t.rows; y++) {
+            for (unsigned x = 0; x < t.cols; x++) {
+                term_cell_t c = cell(x, y);
+
+                assert_in_range(TERM_CELL_CH(c), 0x20, 0x7f);
+                assert_true(TERM_CELL_INK(c) < TERM_COLOURS && TERM_CELL_PAPER(c) < TERM_COLOURS);
+                assert_true(c == before[y][x] || (y >= t.changed_from && y < t.changed_to));
+            }
         }
     }
 }
@@ -161,6 +181,7 @@ int main(void)
         TEST(text_goes_right_and_down),
         TEST(the_last_column_wraps_only_when_more_comes),
         TEST(a_line_too_many_scrolls),
+        TEST(lines_that_left_at_the_top_are_kept),
         TEST(sequences_move_and_erase),
         TEST(sequences_that_mean_nothing_leave_no_trace),
         TEST(colours_are_set_and_reset),
