@@ -13,9 +13,9 @@
  */
 #include "mm/picture.h"
 
-static char symbol(pfn_t f, unsigned order, unsigned top)
+char picture_symbol(pfn_t first, unsigned order, unsigned top)
 {
-    struct frame_info info = frame_query(f);
+    struct frame_info info = frame_query(first);
 
     if (info.state != FRAME_FREE || info.order < order)
         return '#';
@@ -29,7 +29,7 @@ uint64_t picture_row(pfn_t first, uint64_t n, unsigned order, unsigned top, char
     for (uint64_t i = 0; i < n; i++) {
         row[i] = ' ';
         if (is_aligned(i, size) && i + size <= n)
-            row[i] = symbol(pfn_add(first, i), order, top);
+            row[i] = picture_symbol(pfn_add(first, i), order, top);
         n_free += row[i] == '.';
     }
     return n_free;
