@@ -17,7 +17,8 @@ struct selftest {
     X(str)                                                                                        \
     X(fmt)                                                                                        \
     X(log)                                                                                        \
-    X(paging)
+    X(paging)                                                                                     \
+    X(access)
 
 #define SELFTEST_DECLARE(name) extern const struct selftest selftest_##name;
 SELFTESTS(SELFTEST_DECLARE)

@@ -74,6 +74,8 @@ void gdt_start(void)
     cpu_ltr(SEL_TSS);
 }
 
+void gdt_ring0_stack(void *top) { seg.tss.rsp[0] = (uintptr_t)top; }
+
 const char *stack_owner(uint64_t address)
 {
     static const char *const names[STACKS] = {

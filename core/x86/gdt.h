@@ -21,6 +21,9 @@ enum { IST_NONE, IST_DOUBLE_FAULT, IST_NMI, IST_MACHINE_CHECK, IST_STACKS = IST_
 /* gdt_start - our own GDT and TSS are in use when it returns; GS base is kept */
 void gdt_start(void);
 
+/* gdt_ring0_stack - where the CPU goes on when an exception or interrupt ends ring 3 */
+void gdt_ring0_stack(void *top);
+
 /* A kernel stack that lies in the image, with a page below it that stage 2 leaves unmapped */
 #define STACK_BYTES ((uint64_t)32 * 1024)
 struct guarded_stack {

@@ -27,6 +27,11 @@ static inline uint64_t cpu_flags(void)
     return flags;
 }
 
+static inline void cpu_set_flags(uint64_t flags)
+{
+    __asm__ volatile("pushq %0\n\tpopfq" ::"r"(flags) : "memory", "cc");
+}
+
 static inline uint64_t cpu_rsp(void)
 {
     uint64_t rsp;
@@ -84,6 +89,12 @@ static inline uint64_t rdmsr(uint32_t msr)
 static inline void wrmsr(uint32_t msr, uint64_t value)
 {
     __asm__ volatile("wrmsr" ::"c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+}
+
+/* rights of the protection keys; only while CR4.PKE is on */
+static inline void cpu_wrpkru(uint32_t rights)
+{
+    __asm__ volatile("wrpkru" ::"a"(rights), "c"(0), "d"(0) : "memory");
 }
 
 static inline void cpu_invlpg(uint64_t address) { __asm__ volatile("invlpg (%0)" ::"r"(address) : "memory"); }

@@ -25,6 +25,7 @@
 #define CR4_PCIDE  ((uint64_t)1 << 17)
 #define CR4_SMEP   ((uint64_t)1 << 20)
 #define CR4_SMAP   ((uint64_t)1 << 21)
+#define CR4_PKE    ((uint64_t)1 << 22)
 #define CR4_CET    ((uint64_t)1 << 23)
 #define EFER_SCE   ((uint64_t)1 << 0)
 #define EFER_LME   ((uint64_t)1 << 8)
