@@ -12,6 +12,8 @@
     X(commands_help)                                                                              \
     X(commands_machine)                                                                           \
     X(commands_map)                                                                               \
+    X(commands_pages)                                                                             \
+    X(commands_fault)                                                                             \
     X(commands_selftest)
 
 #define DECLARE_COMMANDS(table) extern const struct command table[];

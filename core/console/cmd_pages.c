@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/* core/console/cmd_pages.c - page tables seen: walk, tables */
+#include "core/console/commands.h"
+#include "core/console/show_walk.h"
+#include "core/console/term.h"
+#include "core/fmt.h"
+#include "core/log.h"
+#include "core/x86/paging.h"
+
+/* ---- walk -------------------------------------------------------------------------------------- */
+
+static void show_bits(pte_t e, bool leaf, unsigned level)
+{
+    for (const struct pte_bit *b = pte_bits(leaf, level); b->name != NULL; b++)
+        if ((e.raw & b->mask) != 0)
+            kprintf(" %s", b->words);
+    if (leaf && (e.raw & PTE_KEY) != 0)
+        kprintf(" key %u", (unsigned)((e.raw & PTE_KEY) >> PTE_KEY_SHIFT));
+    if (leaf && (e.raw & (PTE_AVAIL | PTE_AVAIL_LOW)) != 0)
+        kprintf(" software %#llx", ULL(e.raw & (PTE_AVAIL | PTE_AVAIL_LOW)));
+    if (pte_reserved(e, level) != 0)
+        kprintf(" RESERVED %#llx", ULL(pte_reserved(e, level)));
+}
+
+static const char *level_size(unsigned level)
+{
+    return level == LEVEL_4K ? "4 KiB" : level == LEVEL_2M ? "2 MiB" : "1 GiB";
+}
+
+static void show_entry(const struct pt_walk *w, va_t v, unsigned level)
+{
+    pte_t    e = w->entry[level];
+    unsigned index = (unsigned)(v.raw >> (PAGE_SHIFT + 9 * (level - 1))) % TABLE_ENTRIES;
+    bool     leaf = pte_present(e) && pte_is_leaf(e, level);
+
+    kprintf("  level %u  entry %3u at %012llx  %016llx ", level, index, ULL(w->where[level].raw), ULL(e.raw));
+    if (!pte_present(e))
+        kprintf("not present");
+    else if (leaf)
+        kprintf("%s page at %#llx:", level_size(level), ULL(pfn_to_pa(pte_frame(e, level)).raw));
+    else
+        kprintf("table at %#llx, %u in use:", ULL(pfn_to_pa(pte_frame(e, level)).raw), pte_count(e));
+    if (pte_present(e))
+        show_bits(e, leaf, level);
+    kprintf("\n");
+}
+
+void show_walk(const struct pt *pt, va_t v)
+{
+    struct pt_walk w;
+
+    pt_walk(pt, v, &w);
+    if (!w.canonical) {
+        kprintf("  %#llx is not canonical: no table is read\n", ULL(v.raw));
+        return;
+    }
+    for (unsigned level = w.levels; level >= w.last; level--)
+        show_entry(&w, v, level);
+    if (w.mapped)
+        kprintf("  %#llx is at physical %#llx: %s, %s, %s, %s\n", ULL(v.raw), ULL(w.pa.raw), w.u ? "user" : "kernel",
+                w.w ? "writable" : "read-only", w.x ? "executable" : "no-execute",
+                cache_name(pte_flags(w.entry[w.last], w.last)));
+    else
+        kprintf("  nothing is mapped: level %u %s\n", w.last, w.reserved ? "has a reserved bit" : "is not present");
+}
+
+static err_t walk(unsigned argc, char *argv[])
+{
+    uint64_t address;
+    err_t    err;
+
+    if (argc != 2)
+        return ERR_SYNTAX;
+    err = fmt_read_u64(argv[1], &address);
+    if (err == ERR_OK)
+        show_walk(&kernel_pt, va(address));
+    return err;
+}
+
+/* ---- tables ------------------------------------------------------------------------------------ */
+
+struct shown {
+    unsigned n_ranges, n_findings;
+    uint64_t n_pages;
+};
+
+static unsigned slot_of(va_t v) { return (unsigned)(v.raw >> slot_shift(kernel_pt.levels)) % TABLE_ENTRIES; }
+
+static const char *place_of(va_t v)
+{
+    unsigned slot = slot_of(v);
+
+    return slot < SLOT_PROCESS || (slot < SLOT_KERNEL_HALF && slot == slot_of(va_of(&place_of))) ? "image"
+           : slot < SLOT_KERNEL_HALF                                                                ? "process"
+           : slot < SLOT_DYNAMIC                                                                    ? "direct map"
+                                                                                                    : "dynamic";
+}
+
+/* What must not be in a kernel's tables; NULL: all is well */
+static const char *finding(const struct pt_range *r)
+{
+    bool process = place_of(r->start)[0] == 'p';
+
+    if ((r->flags & PTE_W) != 0 && (r->flags & PTE_NX) == 0)
+        return "WRITABLE AND EXECUTABLE";
+    if ((r->flags & PTE_U) != 0 && !process)
+        return "OPEN TO RING 3";
+    if ((r->flags & PTE_U) == 0 && process)
+        return "KERNEL PAGE AMONG THE PROCESS'S";
+    if ((r->flags & PTE_G) == 0 && !process)
+        return "NOT GLOBAL";
+    return NULL;
+}
+
+static bool show_range(void *arg, const struct pt_range *r)
+{
+    struct shown *s = arg;
+    const char   *wrong = finding(r);
+    char          size[FMT_SIZE_BYTES];
+
+    kprintf("  %016llx %016llx %9s  %c%c%c %s %-3s %-10s", ULL(r->start.raw),
+            ULL(r->start.raw + (r->n_pages << PAGE_SHIFT)), fmt_size(size, r->n_pages << PAGE_SHIFT),
+            (r->flags & PTE_U) != 0 ? 'u' : 'k', (r->flags & PTE_W) != 0 ? 'w' : 'r', (r->flags & PTE_NX) != 0 ? '-' : 'x',
+            (r->flags & PTE_G) != 0 ? "G" : "-", cache_name(r->flags), place_of(r->start));
+    for (unsigned level = LEVEL_1G; level >= LEVEL_4K; level--)
+        if (r->n_leaf[level] != 0)
+            kprintf(" %llu x %s", ULL(r->n_leaf[level]), level_size(level));
+    kprintf("%s%s\n", wrong != NULL ? "  <-- " : "", wrong != NULL ? wrong : "");
+    s->n_ranges++;
+    s->n_pages += r->n_pages;
+    s->n_findings += wrong != NULL;
+    return true;
+}
+
+static err_t tables(unsigned argc, char *argv[])
+{
+    struct shown s = { 0 };
+    uint64_t     start = 0, end = 0; /* 0: the end of it all */
+    char         size[FMT_SIZE_BYTES];
+    err_t        err = ERR_OK;
+
+    if (argc == 2 || argc > 3)
+        return ERR_SYNTAX;
+    if (argc == 3) {
+        err = fmt_read_u64(argv[1], &start);
+        if (err == ERR_OK)
+            err = fmt_read_u64(argv[2], &end);
+        if (err == ERR_OK && end <= start)
+            err = ERR_INVAL;
+    }
+    if (err == ERR_OK) {
+        start = align_down(start, PAGE_SIZE);
+        kprintf(HEADING("  %-16s %-16s %9s  %-3s %s %-3s %-10s %s\n"), "start", "end", "size", "rwx", "G", "mem", "place",
+                "pages");
+        err = pt_ranges(&kernel_pt, va(start), ((end - start - 1) >> PAGE_SHIFT) + 1, show_range, &s);
+    }
+    if (err != ERR_OK)
+        return err;
+    kprintf("%u ranges, %s; %llu tables of %u levels; %u findings\n", s.n_ranges, fmt_size(size, s.n_pages << PAGE_SHIFT),
+            ULL(kernel_pt.n_tables), kernel_pt.levels, s.n_findings);
+    return s.n_findings == 0 ? ERR_OK : ERR_CORRUPT;
+}
+
+const struct command commands_pages[] = {
+    { "walk", "ADDRESS", "the way from the top table to what an address maps, entry by entry, in words", walk },
+    { "tables", "[START END]", "all that is mapped, as ranges with equal rights; what is dangerous is named", tables },
+    { NULL, NULL, NULL, NULL },
+};
