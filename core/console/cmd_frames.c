@@ -99,7 +99,10 @@ static void print_blocks(const pfn_t block[], unsigned n)
     unsigned columns = shell_columns() / COLUMN_BYTES;
 
     for (unsigned i = 0; i < n; i++)
-        kprintf("%#-*llx%s", COLUMN_BYTES, ULL(pfn_to_pa(block[i]).raw), (i + 1) % columns == 0 || i + 1 == n ? "\n" : "");
+        if ((i + 1) % columns == 0 || i + 1 == n)
+            kprintf("%#llx\n", ULL(pfn_to_pa(block[i]).raw));
+        else
+            kprintf("%#-*llx", COLUMN_BYTES, ULL(pfn_to_pa(block[i]).raw));
 }
 
 /* n blocks of an order behind those that we own, all or none */

@@ -68,6 +68,45 @@ def test_commands_share_a_line(console):
     assert console.run("echo a; echo 'b; c' # echo d").split("\n")[:2] == ["a", "b; c"]
 
 
+# ---- frames and their picture --------------------------------------------------------------------
+
+def addresses(text):
+    return [int(word, 16) for word in text.split()]
+
+
+def test_alloc_takes_frames_and_free_gives_them_back(console):
+    frames = addresses(console.run("alloc 40"))
+    assert len(set(frames)) == 40 and all(a % 4096 == 0 and a >= 0x100000 for a in frames)
+    assert console.run("free " + " ".join(f"{a:#x}" for a in frames[:20])) == ""
+    assert "not allocated" in console.run(f"free {frames[0]:#x}")
+    assert console.run("free all").startswith("20 blocks")
+    block, = addresses(console.run("alloc 1 4"))
+    assert block % 0x10000 == 0
+    assert "inside a block" in console.run(f"free {block + 4096:#x}")
+    assert console.run(f"free {block:#x}") == ""
+
+
+def test_buddy_draws_what_alloc_took(console):
+    block, = addresses(console.run("alloc 1 3"))
+    base = block & ~0x1FFFF  # 32 frames around it
+    rows = console.run(f"buddy {base:#x} {base + 0x20000:#x}").split("\n")
+    row = next(r for r in rows if r.startswith("buddy[0]---> "))[13:45]
+    at = (block - base) // 4096
+    assert row[at:at + 8] == "########"
+    console.run(f"free {block:#x}")
+    row = console.run(f"buddy {block:#x} {block + 0x8000:#x}").split("\n")[1][13:21]
+    assert row == "xxxxxxxx"
+
+
+def test_counts_agree(console):
+    """The picture of all memory and the table of frames count the same blocks."""
+    picture, table = console.run("buddy; frames").split("zone ", 1)
+    counts = {int(line.split("[")[1].split("]")[0]): int(line.split(" free,")[0].split()[-1])
+              for line in picture.split("\n") if " free," in line}
+    rows = [line.split() for line in table.split("\n") if line.strip().endswith("%")]
+    assert counts and all(int(row[-4]) == counts[int(row[0])] for row in rows if int(row[0]) in counts)
+
+
 # ---- wrong input -------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("line, said", [
@@ -82,6 +121,9 @@ def test_commands_share_a_line(console):
     ("free 0x1001", "free: "),
     ("free 0xfffffffffffff000", "free: "),
     ("map sideways", "usage: map"),
+    ("buddy 1", "usage: buddy"),
+    ("buddy 2M 1M", "buddy: "),
+    ("buddy 1T 2T", "buddy: "),
     ("echo 'open", "a quote is not closed"),
     ("selftest nonsense", "selftest: "),
     ("echo " + "x " * 30, "more than 24 words"),
@@ -204,6 +246,17 @@ def test_screen_shows_what_the_serial_line_says(console, tmp_path):
     width, _, pixels = screen
     assert tuple(pixels[-3:]) == PAPER
     assert tuple(pixels[width * 2 * 3:width * 2 * 3 + 3]) == (0x24, 0x30, 0x3D)
+
+
+def test_page_up_looks_back(console, tmp_path):
+    console.run("; ".join(f"echo line {i}; help" for i in range(8)))
+    newest = screen_text(dump_screen(console, tmp_path / "newest.ppm"))
+    press(console, "pgup")
+    older = screen_text(dump_screen(console, tmp_path / "older.ppm"))
+    assert older[-1] == newest[0] != "" and older != newest
+    assert [row for row in older + newest[1:] if row.startswith("line ")][-4:] == [f"line {i}" for i in range(4, 8)]
+    press(console, "pgdn")
+    assert screen_text(dump_screen(console, tmp_path / "again.ppm")) == newest
 
 
 def test_it_works_without_a_screen(boot):
