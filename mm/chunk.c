@@ -45,8 +45,6 @@
 
 #include "mm/types.h"
 
-static inline bool whole(struct units u, uint64_t full) { return u.free == full && u.heads == 0; }
-
 /* ---- summaries: down when something was taken, up when it came back --------------------------- */
 
 static inline void top_lower(struct chunk *c, unsigned order, uint64_t rows)
@@ -115,17 +113,18 @@ static void words_freed(struct chunk *c, unsigned r, unsigned at, unsigned order
 {
     struct chunk_row *row = &c->maps->row[r];
 
-    if (whole(row->words, ROW_FULL))
+    if (units_avail(row->words) == ROW_FULL)
         row_whole(c, r);
     else
         row_raise(c, r, bits_merged(units_avail(row->words), at, order, CHUNK_W1));
 }
 
-/* Frames of word w of row r became free; `order` is that of the longest free run they are part of */
-static inline void frames_freed(struct chunk *c, unsigned r, unsigned w, struct units *u, int order)
+void chunk_raise(struct chunk *c, unsigned at, unsigned order)
 {
-    if (LIKELY(!whole(*u, WORD_FULL))) {
-        word_raise(c, r, w, order);
+    unsigned r = row_of(at), w = word_in_row(at);
+
+    if (order < CHUNK_W0) {
+        word_raise(c, r, w, (int)order);
         return;
     }
     word_raise(c, r, w, CHUNK_W0 - 1);
@@ -194,17 +193,19 @@ static inline void hide_frames(struct chunk *c, unsigned r, unsigned w, struct u
     word_lower(c, r, w, bits_order(units_avail(*u)));
 }
 
+/* A free word has free blocks of all orders: as long as one is left, only the words' own bits change */
 static void hide_words(struct chunk *c, unsigned r, uint64_t mask)
 {
     struct chunk_row *row = &c->maps->row[r];
+    uint64_t          left = units_avail(row->words);
 
     c->n_free -= bits_count(mask) << CHUNK_W0;
-    for (unsigned j = 0; j < CHUNK_W0; j++) {
+    for (unsigned j = 0; j < CHUNK_W0; j++)
         row->any[j] &= ~mask;
+    for (unsigned j = 0; left == 0 && j < CHUNK_W0; j++)
         if (row->any[j] == 0)
             top_lower(c, j, bit(r));
-    }
-    row_lower(c, r, bits_order(units_avail(row->words)));
+    row_lower(c, r, bits_order(left));
 }
 
 static void hide_rows(struct chunk *c, uint64_t mask)
@@ -218,13 +219,13 @@ static void hide_rows(struct chunk *c, uint64_t mask)
 static void show_words(struct chunk *c, unsigned r, uint64_t mask)
 {
     struct chunk_row *row = &c->maps->row[r];
+    bool              first = units_avail(row->words) == mask;
 
     c->n_free += bits_count(mask) << CHUNK_W0;
-    for (unsigned j = 0; j < CHUNK_W0; j++) {
-        if (row->any[j] == 0)
-            top_raise(c, j, bit(r));
+    for (unsigned j = 0; j < CHUNK_W0; j++)
         row->any[j] |= mask;
-    }
+    for (unsigned j = 0; first && j < CHUNK_W0; j++)
+        top_raise(c, j, bit(r));
 }
 
 static void show_rows(struct chunk *c, uint64_t mask)
@@ -306,7 +307,7 @@ void chunk_give(struct chunk *c, unsigned at, unsigned order)
         u->free |= bits_run(b, order);
         u->heads &= ~bit(b);
         c->n_free += 1u << order;
-        frames_freed(c, r, word_in_row(at), u, (int)bits_merged(units_avail(*u), b, order, CHUNK_W0));
+        chunk_shown(c, at, *u);
     } else if (order < ROW_ORDER) {
         unsigned      w = word_in_row(at);
         struct units *words = &c->maps->row[r].words;
@@ -458,7 +459,7 @@ void chunk_unclaim(struct chunk *c, unsigned word, uint64_t out, uint64_t back)
     u->heads &= ~back;
     c->n_free += bits_count(back);
     if (back != 0)
-        frames_freed(c, word >> CHUNK_W1, word & (ROW_WORDS - 1), u, bits_order(units_avail(*u)));
+        chunk_shown(c, word << CHUNK_W0, *u);
 }
 
 uint64_t chunk_singles(const struct chunk *c, unsigned word, uint64_t mask)
@@ -478,5 +479,5 @@ void chunk_give_singles(struct chunk *c, unsigned word, uint64_t mask)
     u->free |= mask;
     u->heads &= ~mask;
     c->n_free += bits_count(mask);
-    frames_freed(c, word >> CHUNK_W1, word & (ROW_WORDS - 1), u, bits_order(units_avail(*u)));
+    chunk_shown(c, word << CHUNK_W0, *u);
 }

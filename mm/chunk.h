@@ -11,6 +11,7 @@
 #ifndef MM_CHUNK_H
 #define MM_CHUNK_H
 
+#include "mm/attr.h"
 #include "mm/bits.h"
 #include "mm/err.h"
 
@@ -131,6 +132,47 @@ bool chunk_needs_maps(const struct chunk *c, unsigned at, unsigned n);
 /* A free block becomes allocated; an allocated one becomes free. What is asked for has been checked. */
 void chunk_take(struct chunk *c, unsigned at, unsigned order);
 void chunk_give(struct chunk *c, unsigned at, unsigned order);
+
+/*
+ * chunk_raise - a word's frames have a free run of 2^order frames that the summaries do not know of yet
+ *
+ *   order == CHUNK_W0 says that the whole word is free.
+ */
+void chunk_raise(struct chunk *c, unsigned at, unsigned order);
+
+/* chunk_shown - frames of the word of `at` became free: keep everything above true */
+static inline void chunk_shown(struct chunk *c, unsigned at, struct units u)
+{
+    unsigned order = (unsigned)bits_order(units_avail(u));
+
+    if (UNLIKELY(order == CHUNK_W0 || (c->maps->row[row_of(at)].any[order] & bit(word_in_row(at))) == 0))
+        chunk_raise(c, at, order);
+}
+
+/*
+ * chunk_give_frame - give back `at` if it is a block of one frame; false, and nothing done, if it is not
+ *
+ *   The path that matters most: one frame, in any order. Three cache lines, no loop.
+ */
+static inline bool chunk_give_frame(struct chunk *c, unsigned at)
+{
+    uint64_t me = bit(bit_of(at));
+
+    if (UNLIKELY((c->cut & bit(row_of(at))) == 0))
+        return false;
+
+    struct units *word = &c->maps->word[word_of(at)], u = *word;
+    uint64_t      inside = WORD_FULL & ~(u.free | u.heads);
+
+    if (UNLIKELY((u.heads & ~u.free & ~(inside >> 1) & me) == 0))
+        return false;
+    u.free |= me;
+    u.heads ^= me;
+    *word = u;
+    c->n_free++;
+    chunk_shown(c, at, u);
+    return true;
+}
 
 /* [at, at + n), all free, becomes neighbouring blocks, as few as possible */
 void chunk_take_run(struct chunk *c, unsigned at, unsigned n);

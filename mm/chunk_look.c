@@ -18,7 +18,7 @@
 /* ---- what is where ----------------------------------------------------------------------------- */
 
 /* Is this unit inside a block that starts below it (or its first unit)? At level 0 the bits say so. */
-static bool word_is_inside(const struct chunk *c, unsigned r, unsigned w)
+static inline bool word_is_inside(const struct chunk *c, unsigned r, unsigned w)
 {
     const struct chunk_row *row = &c->maps->row[r];
     const struct units     *u = &c->maps->word[(r << CHUNK_W1) + w];
@@ -31,7 +31,7 @@ static bool row_is_inside(const struct chunk *c, unsigned r)
     return ((c->rows.free | c->rows.heads | c->cut) & bit(r)) == 0;
 }
 
-static bool is_inside(const struct chunk *c, unsigned level, unsigned r, unsigned unit)
+static inline bool is_inside(const struct chunk *c, unsigned level, unsigned r, unsigned unit)
 {
     switch (level) {
     case 0:
@@ -47,7 +47,7 @@ static bool is_inside(const struct chunk *c, unsigned level, unsigned r, unsigne
  * Unit `at` of a set of 2^log units, at its level, is the first of a block: of which order? Doubling it
  * is right exactly if the unit behind it is inside a block, which can only be this one.
  */
-static unsigned block_order(const struct chunk *c, unsigned level, unsigned set, unsigned at, unsigned log)
+static inline unsigned block_order(const struct chunk *c, unsigned level, unsigned set, unsigned at, unsigned log)
 {
     unsigned order = 0;
 
@@ -94,20 +94,31 @@ struct chunk_look chunk_look(const struct chunk *c, unsigned at)
     return look;
 }
 
+/* As chunk_look, for the first unit of a block in a cut row; the rest is for chunk_look itself */
+static inline bool starts_block(const struct chunk *c, unsigned at, unsigned *order)
+{
+    unsigned     r = row_of(at), w = word_in_row(at), b = bit_of(at);
+    struct units u = c->maps->word[word_of(at)];
+
+    if (LIKELY((u.heads & ~u.free & bit(b)) != 0)) { /* its end is where something else starts */
+        uint64_t next = (u.free | u.heads) >> b >> 1;
+
+        *order = next != 0 ? bits_first(next) + 1 : WORD_FRAMES - b;
+        *order = log2_down(*order);
+        return true;
+    }
+    u = c->maps->row[r].words;
+    if (b != 0 || (u.heads & ~u.free & bit(w)) == 0)
+        return false;
+    *order = CHUNK_W0 + block_order(c, 1, r, w, CHUNK_W1);
+    return true;
+}
+
 err_t chunk_block(const struct chunk *c, unsigned at, unsigned *order)
 {
-    if (LIKELY((c->cut & bit(row_of(at))) != 0)) {
-        struct units u = c->maps->word[word_of(at)];
-        unsigned     b = bit_of(at);
+    if (LIKELY((c->cut & bit(row_of(at))) != 0) && LIKELY(starts_block(c, at, order)))
+        return ERR_OK;
 
-        if (LIKELY((u.heads & ~u.free & bit(b)) != 0)) { /* its end is where something else starts */
-            uint64_t next = (u.free | u.heads) >> b >> 1;
-
-            *order = next != 0 ? bits_first(next) + 1 : WORD_FRAMES - b;
-            *order = log2_down(*order);
-            return ERR_OK;
-        }
-    }
     struct chunk_look look = chunk_look(c, at);
 
     switch (look.state) {
@@ -182,10 +193,43 @@ static inline bool find_in_row(const struct chunk *c, unsigned r, unsigned order
     return false;
 }
 
+/* Rows [lo, hi) */
+static inline uint64_t rows_between(unsigned lo, unsigned hi)
+{
+    return bits_below(hi) & ~bits_below(lo);
+}
+
+/* chunk_find for a window of whole rows: what the summaries name lies inside it */
+static inline bool find_in_rows(const struct chunk *c, unsigned order, uint64_t window, unsigned *at)
+{
+    uint64_t x = (order < ROW_ORDER ? c->any[order] : units_avail(c->rows)) & window;
+    unsigned r, w;
+
+    if (x == 0)
+        return false;
+    r = bits_first(x);
+    *at = r << ROW_ORDER;
+    if ((c->cut & bit(r)) == 0)
+        return true;
+
+    const struct chunk_row *row = &c->maps->row[r];
+
+    if (order >= CHUNK_W0) {
+        *at += bits_first(bits_runs(units_avail(row->words), order - CHUNK_W0)) << CHUNK_W0;
+        return true;
+    }
+    w = bits_first(row->any[order]);
+    *at += w << CHUNK_W0;
+    *at += bits_first(bits_runs(units_avail(c->maps->word[word_of(*at)]), order));
+    return true;
+}
+
 bool chunk_find(const struct chunk *c, unsigned order, unsigned lo, unsigned hi, unsigned *at)
 {
-    if (hi < lo || hi - lo < 1u << order)
+    if (UNLIKELY(hi < lo || hi - lo < 1u << order))
         return false;
+    if (LIKELY(is_aligned(lo | hi, ROW_FRAMES)) && order <= ROW_ORDER)
+        return find_in_rows(c, order, rows_between(row_of(lo), row_of(hi)), at);
 
     unsigned last = hi - (1u << order);
 

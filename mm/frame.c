@@ -77,13 +77,10 @@ bool chunk_cut_beside(struct fchunk *z, unsigned at, unsigned n)
     return !chunk_needs_maps(&z->c, at, n) || maps_place(z, 0, at) || maps_place(z, at + n, CHUNK_FRAMES);
 }
 
-/* Is nothing cut but the row that holds the bitmaps, and that for them alone? */
+/* Is everything free but the bitmaps themselves? */
 static bool maps_idle(const struct fchunk *z) REQUIRES(z->lock)
 {
-    unsigned row = z->maps_at & ~(ROW_FRAMES - 1), end = z->maps_at + MAPS_FRAMES;
-
-    return z->c.cut == bit(row_of(row)) && chunk_run_end(&z->c, row, z->maps_at) == z->maps_at &&
-           chunk_run_end(&z->c, end, row + ROW_FRAMES) == row + ROW_FRAMES;
+    return z->c.n_free == CHUNK_FRAMES - MAPS_FRAMES && z->c.maps != NULL;
 }
 
 static void maps_drop(struct fchunk *z) REQUIRES(z->lock)
@@ -126,24 +123,23 @@ static bool maps_spare(struct fchunk *z)
     if (old == NULL || old == z)
         return false;
 
-    uint64_t flags = irqlock_take(&old->lock);
+    uint64_t flags = chunk_lock(old);
 
-    idle = old->c.maps != NULL && maps_idle(old);
+    idle = maps_idle(old);
     if (idle)
         maps_drop(old);
     chunk_settled(old);
-    irqlock_drop(&old->lock, flags);
+    chunk_unlock(old, flags);
     return idle;
 }
 
 void chunk_drop(struct fchunk *z, uint64_t flags)
 {
-    bool spare = false;
+    bool spare;
 
     chunk_settled(z);
-    if (UNLIKELY(z->c.cut == bit(row_of(z->maps_at))))
-        spare = atomic_load_explicit(&fr.spare, memory_order_relaxed) != z && maps_idle(z);
-    irqlock_drop(&z->lock, flags);
+    spare = maps_idle(z) && atomic_load_explicit(&fr.spare, memory_order_relaxed) != z;
+    chunk_unlock(z, flags);
     if (UNLIKELY(spare))
         (void)maps_spare(z);
 }
@@ -180,10 +176,10 @@ bool frame_take(unsigned order, uint64_t lo, uint64_t hi, pfn_t *out)
 
         chunk_window(i, lo, hi, window);
 
-        uint64_t flags = irqlock_take(&z->lock);
+        uint64_t flags = chunk_lock(z);
         bool     found = take_block(z, order, window[0], window[1], &at);
 
-        irqlock_drop(&z->lock, flags);
+        chunk_unlock(z, flags);
         if (LIKELY(found)) {
             *out = chunk_pfn(z, at);
             return true;
@@ -281,10 +277,10 @@ static size_t take_many(size_t n, uint64_t lo, uint64_t hi, pfn_t out[])
 
         chunk_window(i, lo, hi, window);
 
-        uint64_t flags = irqlock_take(&z->lock);
+        uint64_t flags = chunk_lock(z);
 
         got += take_singles(z, n - got, window, out + got);
-        irqlock_drop(&z->lock, flags);
+        chunk_unlock(z, flags);
     }
     return got;
 }
@@ -342,34 +338,46 @@ static err_t free_slow(pfn_t f, unsigned order)
         return frame_refuse(f, ERR_OUTSIDE);
 
     struct fchunk *z = &fr.chunk[chunk_no(f)];
-    uint64_t       flags = irqlock_take(&z->lock);
+    uint64_t       flags = chunk_lock(z);
     err_t          err = give_block(z, f, order);
 
     chunk_drop(z, flags);
     return LIKELY(err == ERR_OK) ? ERR_OK : frame_refuse(f, err);
 }
 
-static inline bool free_own(pfn_t f)
+/* One frame, and neither this CPU's claim nor its chunk finds anything unusual about it */
+static inline bool free_fast(pfn_t f)
 {
     uint64_t      flags = port_irq_save();
-    struct claim *c = &claims[port_cpu()];
+    unsigned      cpu = port_cpu();
+    struct claim *c = &claims[cpu];
     bool          given = false;
 
-    if (LIKELY(claim_enter(c))) {
+    if (f.idx - claim_get(c->base) < WORD_FRAMES && claim_enter(c)) {
         given = claim_give(c, f);
         claim_leave(c);
+    } else if (LIKELY(chunk_no(f) < fr.n_chunks)) {
+        struct fchunk *z = &fr.chunk[chunk_no(f)];
+
+        biased_take(&z->lock, cpu);
+        given = chunk_give_frame(&z->c, chunk_at(f));
+        if (UNLIKELY(z->c.moved || maps_idle(z))) {
+            chunk_drop(z, flags);
+            return given;
+        }
+        biased_drop(&z->lock, cpu);
     }
     port_irq_restore(flags);
     return given;
 }
 
-err_t frame_free(pfn_t f) { return free_own(f) ? ERR_OK : free_slow(f, ANY_ORDER); }
+err_t frame_free(pfn_t f) { return LIKELY(free_fast(f)) ? ERR_OK : free_slow(f, ANY_ORDER); }
 
 err_t frame_free_order(pfn_t f, unsigned order)
 {
     if (order > FRAME_ORDER_MAX)
         return frame_refuse(f, ERR_ORDER);
-    return order == 0 && free_own(f) ? ERR_OK : free_slow(f, order);
+    return order == 0 && free_fast(f) ? ERR_OK : free_slow(f, order);
 }
 
 /* How many of in[0..n), from the first on, lie in the same word, none of them twice; *mask: which */
@@ -419,7 +427,7 @@ err_t frames_free(size_t n, const pfn_t in[])
             return frame_refuse(in[i], ERR_OUTSIDE);
 
         struct fchunk *z = &fr.chunk[chunk_no(in[i])];
-        uint64_t       flags = irqlock_take(&z->lock);
+        uint64_t       flags = chunk_lock(z);
 
         i += give_singles(z, n - i, in + i, &err);
         chunk_drop(z, flags);

@@ -5,6 +5,7 @@
 #ifndef MM_FRAME_IN_H
 #define MM_FRAME_IN_H
 
+#include "mm/bias.h"
 #include "mm/frame.h"
 #include "mm/port.h"
 
@@ -16,7 +17,7 @@
 
 /* A chunk as the manager holds it; number i begins at frame i * CHUNK_FRAMES */
 struct fchunk {
-    struct irqlock lock;
+    struct biased  lock;
     struct chunk   c;       /* [z] guarded by lock */
     uint32_t       maps_at; /* [z] place of c.maps in the chunk              */
     uint32_t       managed; /* [z] frames that are free, allocated or hold bitmaps       */
@@ -46,6 +47,21 @@ static inline unsigned       chunk_at(pfn_t f) { return (unsigned)(f.idx & (CHUN
 static inline pfn_t          chunk_pfn(const struct fchunk *z, unsigned at)
 {
     return pfn(((uint64_t)(z - fr.chunk) << CHUNK_ORDER) + at);
+}
+
+/* chunk_lock, chunk_unlock - as irqlock_take and irqlock_drop */
+static inline uint64_t chunk_lock(struct fchunk *z) ACQUIRES(z->lock) NO_LOCK_ANALYSIS
+{
+    uint64_t flags = port_irq_save();
+
+    biased_take(&z->lock, port_cpu());
+    return flags;
+}
+
+static inline void chunk_unlock(struct fchunk *z, uint64_t flags) RELEASES(z->lock) NO_LOCK_ANALYSIS
+{
+    biased_drop(&z->lock, port_cpu());
+    port_irq_restore(flags);
 }
 
 /* The part of frames [lo, hi) that lies in chunk i: window[0] .. window[1] */

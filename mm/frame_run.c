@@ -61,10 +61,10 @@ static bool take_in_chunk(uint64_t i, const struct wish *w, uint64_t lo, uint64_
 
     chunk_window(i, lo, hi, window);
 
-    uint64_t flags = irqlock_take(&z->lock);
+    uint64_t flags = chunk_lock(z);
     bool     found = window[0] < window[1] && take_run(z, w, window[0], window[1], &at);
 
-    irqlock_drop(&z->lock, flags);
+    chunk_unlock(z, flags);
     if (found)
         *out = chunk_pfn(z, at);
     return found;
@@ -89,10 +89,10 @@ static bool take_exactly(uint64_t start, uint64_t n)
     while (at < end && chunk_no(pfn(at)) < fr.n_chunks) {
         struct fchunk *z = &fr.chunk[chunk_no(pfn(at))];
         uint64_t       stop = min_u64(end, align_down(at, CHUNK_FRAMES) + CHUNK_FRAMES);
-        uint64_t       flags = irqlock_take(&z->lock);
+        uint64_t       flags = chunk_lock(z);
         bool           taken = take_part(z, chunk_at(pfn(at)), (unsigned)(stop - at));
 
-        irqlock_drop(&z->lock, flags);
+        chunk_unlock(z, flags);
         if (!taken)
             break;
         at = stop;
@@ -113,7 +113,7 @@ static uint64_t free_tail(uint64_t i, uint64_t lo)
 
     chunk_window(i, lo, UINT64_MAX, window);
 
-    uint64_t flags = irqlock_take(&z->lock);
+    uint64_t flags = chunk_lock(z);
 
     for (at = CHUNK_FRAMES; at > window[0]; at = (unsigned)max_u64(at - (1u << order), window[0])) {
         struct chunk_look look = chunk_look(&z->c, at - 1);
@@ -123,7 +123,7 @@ static uint64_t free_tail(uint64_t i, uint64_t lo)
         order = log2_down(at - look.first);
     }
     n = CHUNK_FRAMES - at;
-    irqlock_drop(&z->lock, flags);
+    chunk_unlock(z, flags);
     return n;
 }
 

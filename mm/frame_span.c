@@ -64,7 +64,7 @@ static uint64_t each_chunk(uint64_t start, uint64_t end, err_t (*fn)(struct fchu
     while (start < end) {
         struct fchunk *z = &fr.chunk[start >> CHUNK_ORDER];
         uint64_t       stop = min_u64(end, align_down(start, CHUNK_FRAMES) + CHUNK_FRAMES);
-        uint64_t       flags = irqlock_take(&z->lock);
+        uint64_t       flags = chunk_lock(z);
 
         *err = fn(z, chunk_at(pfn(start)), (unsigned)(stop - start));
         chunk_drop(z, flags);

@@ -141,16 +141,16 @@ static void start_chunk(struct fchunk *z, const struct mem_map *map, const struc
     bool     whole = is_whole(map, t, i);
     uint64_t n_free = whole ? CHUNK_FRAMES : free_pages(map, base, base + CHUNK_FRAMES);
 
-    *z = (struct fchunk){ .lock = IRQLOCK("chunk", FRAME_LOCK_CHUNK), .order = -1, .managed = whole ? CHUNK_FRAMES : 0 };
+    *z = (struct fchunk){ .lock = BIASED("chunk", FRAME_LOCK_CHUNK), .order = -1, .managed = whole ? CHUNK_FRAMES : 0 };
 
-    uint64_t flags = irqlock_take(&z->lock);
+    uint64_t flags = chunk_lock(z);
 
     chunk_open(&z->c, whole);
     if (!whole && n_free != 0 && !start_cut(z, map, t))
         port_log(PORT_WARN, "frame", "%llu KiB of RAM in the gigabyte at " PA_FMT " are too scattered for its bitmaps",
                  ULL(n_free * PAGE_SIZE / KIB), PA_ARG(pfn_to_pa(pfn(base))));
     chunk_settled(z);
-    irqlock_drop(&z->lock, flags);
+    chunk_unlock(z, flags);
 }
 
 err_t frame_start(const struct mem_map *map, const struct frame_span *keep, size_t n_keep, void *state, size_t bytes)

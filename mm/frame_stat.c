@@ -50,13 +50,13 @@ struct frame_info frame_query(pfn_t f)
         return info;
 
     struct fchunk    *z = &fr.chunk[chunk_no(f)];
-    uint64_t          flags = irqlock_take(&z->lock);
+    uint64_t          flags = chunk_lock(z);
     struct chunk_look look = chunk_look(&z->c, chunk_at(f));
 
     info = (struct frame_info){ look.state, chunk_pfn(z, look.first), look.order };
     if (look.state == FRAME_RESERVED && claim_look(z, f, &out))
         info = (struct frame_info){ out ? FRAME_BLOCK : FRAME_FREE, f, 0 };
-    irqlock_drop(&z->lock, flags);
+    chunk_unlock(z, flags);
 
     if (info.state == FRAME_RESERVED) {
         const struct mem_range *r = mem_map_find(fr.map, f);
@@ -87,7 +87,7 @@ static void count(uint64_t i, uint64_t lo, uint64_t hi, struct frame_stats *s)
 
     chunk_window(i, lo, hi, window);
 
-    uint64_t flags = irqlock_take(&z->lock);
+    uint64_t flags = chunk_lock(z);
     uint64_t held = chunk_count(&z->c, window[0], window[1], blocks);
 
     claimed = claims_count(base + window[0], base + window[1]);
@@ -95,7 +95,7 @@ static void count(uint64_t i, uint64_t lo, uint64_t hi, struct frame_stats *s)
         s->bitmaps += MAPS_FRAMES;
         s->managed += MAPS_FRAMES;
     }
-    irqlock_drop(&z->lock, flags);
+    chunk_unlock(z, flags);
 
     for (unsigned k = 0; k <= CHUNK_ORDER; k++) {
         s->blocks[k] += blocks[k];
@@ -154,7 +154,7 @@ const char *frame_check(void)
 {
     for (uint64_t i = 0; i < fr.n_chunks; i++) {
         struct fchunk *z = &fr.chunk[i];
-        uint64_t       flags = irqlock_take(&z->lock);
+        uint64_t       flags = chunk_lock(z);
         const char    *wrong = chunk_check(&z->c);
         int            order = chunk_order(&z->c);
 
@@ -169,7 +169,7 @@ const char *frame_check(void)
                 wrong = "the index is wrong";
         if (wrong == NULL)
             wrong = claims_check(z);
-        irqlock_drop(&z->lock, flags);
+        chunk_unlock(z, flags);
         if (wrong != NULL)
             return wrong;
     }

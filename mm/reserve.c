@@ -70,7 +70,7 @@ void claim_retire(struct claim *c)
         return;
 
     struct fchunk *z = chunk_of(c);
-    uint64_t       flags = irqlock_take(&z->lock);
+    uint64_t       flags = chunk_lock(z);
 
     settle(z, c);
     chunk_drop(z, flags);
@@ -103,10 +103,10 @@ bool claim_refill(struct claim *c, uint64_t lo, uint64_t hi)
 
         chunk_window(i, lo, hi, window);
 
-        uint64_t flags = irqlock_take(&z->lock);
+        uint64_t flags = chunk_lock(z);
         bool     found = claim_word(z, c, window[0], window[1]);
 
-        irqlock_drop(&z->lock, flags);
+        chunk_unlock(z, flags);
         if (found)
             return true;
     }
