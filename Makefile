@@ -91,7 +91,7 @@ HOST_CFLAGS := -std=c11 -O2 -g -D_GNU_SOURCE $(WARN) -I.
 SAN_CFLAGS  := -std=c11 -O1 -g -D_GNU_SOURCE -DOCTAVO_DEBUG $(WARN) -I. \
   -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 # Files of core/ that ask nothing of the machine are tested on the host too.
-CORE_PORTABLE := efi/config_parse.c core/fmt.c core/dev/keymap.c $(addprefix core/console/,line.c term.c words.c)
+CORE_PORTABLE := efi/config_parse.c core/selftest/port.c core/fmt.c core/dev/keymap.c $(addprefix core/console/,line.c term.c words.c)
 LIB_SRC   := $(wildcard mm/*.c) $(CORE_PORTABLE) test/host/port_host.c
 HOST_TOOLS := $(patsubst test/host/tool_%.c,$(B)/host/octavo-%,$(wildcard test/host/tool_*.c))
 TESTS     := $(patsubst test/host/%.c,$(B)/san/%,$(wildcard test/host/test_*.c))

@@ -19,7 +19,7 @@ uint64_t port_clock(void) { return cpu_rdtsc(); }
 
 uint64_t port_irq_save(void)
 {
-    uint64_t flags = cpu_flags();
+    uint64_t flags = cpu_flags() & RFLAGS_IF;
 
     cpu_cli();
     return flags;
@@ -27,7 +27,7 @@ uint64_t port_irq_save(void)
 
 void port_irq_restore(uint64_t flags)
 {
-    if (flags & RFLAGS_IF)
+    if (flags != 0)
         cpu_sti();
 }
 

@@ -17,6 +17,8 @@ struct selftest {
     X(str)                                                                                        \
     X(fmt)                                                                                        \
     X(log)                                                                                        \
+    X(port)                                                                                       \
+    X(frames)                                                                                     \
     X(paging)                                                                                     \
     X(access)
 
