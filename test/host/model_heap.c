@@ -14,7 +14,7 @@
         }                                                                                          \
     } while (0)
 
-uint64_t model_random(uint64_t *state)
+uint64_t heap_model_random(uint64_t *state)
 {
     uint64_t z = (*state += 0x9e3779b97f4a7c15u); /* splitmix64, Steele et al. 2014 */
 
@@ -23,7 +23,7 @@ uint64_t model_random(uint64_t *state)
     return z ^ z >> 31;
 }
 
-static uint64_t below(struct model *m, uint64_t n) { return model_random(&m->random) % n; }
+static uint64_t below(struct heap_model *m, uint64_t n) { return heap_model_random(&m->random) % n; }
 
 /* Contents: all of a small block; of a larger one its ends and a byte in each 509. */
 static size_t stride(const struct model_block *b, size_t i) { return i < 64 || b->size - i <= 64 ? 1 : 509; }
@@ -45,15 +45,15 @@ static void verify(const struct model_block *b, size_t n)
         MUST(b->p[i] == content(b, i));
 }
 
-void model_open(struct model *m, struct heap *h, size_t n_blocks, size_t size_max, uint64_t seed)
+void heap_model_open(struct heap_model *m, struct heap *h, size_t n_blocks, size_t size_max, uint64_t seed)
 {
-    *m = (struct model){ .heap = h, .n_blocks = n_blocks, .size_max = size_max, .random = seed };
+    *m = (struct heap_model){ .heap = h, .n_blocks = n_blocks, .size_max = size_max, .random = seed };
     m->blocks = calloc(n_blocks, sizeof *m->blocks);
     MUST(m->blocks != NULL);
 }
 
 /* Log-uniform: as many sizes in 16..32 as in 1024..2048. */
-static size_t random_size(struct model *m)
+static size_t random_size(struct heap_model *m)
 {
     unsigned bits = 1;
 
@@ -65,20 +65,20 @@ static size_t random_size(struct model *m)
     return size < m->size_max ? size : m->size_max;
 }
 
-static void born(struct model *m, struct model_block *b, void *p, size_t size, size_t align)
+static void born(struct heap_model *m, struct model_block *b, void *p, size_t size, size_t align)
 {
     if (p == NULL) {
         m->failures++;
         return;
     }
-    *b = (struct model_block){ .p = p, .size = size, .align = align, .pattern = (uint32_t)model_random(&m->random) };
+    *b = (struct model_block){ .p = p, .size = size, .align = align, .pattern = (uint32_t)heap_model_random(&m->random) };
     MUST(((uintptr_t)p & (align - 1)) == 0);
     MUST(heap_usable(m->heap, p) >= size);
     m->live_bytes += size;
     fill(b);
 }
 
-static void block_new(struct model *m, struct model_block *b)
+static void block_new(struct heap_model *m, struct model_block *b)
 {
     size_t size = random_size(m);
 
@@ -102,7 +102,7 @@ static void block_new(struct model *m, struct model_block *b)
     }
 }
 
-static void block_gone(struct model *m, struct model_block *b)
+static void block_gone(struct heap_model *m, struct model_block *b)
 {
     verify(b, b->size);
     m->live_bytes -= b->size;
@@ -113,7 +113,7 @@ static void block_gone(struct model *m, struct model_block *b)
     b->p = NULL;
 }
 
-static void block_resize(struct model *m, struct model_block *b)
+static void block_resize(struct heap_model *m, struct model_block *b)
 {
     size_t size = below(m, 2) == 0 ? random_size(m) : b->size + b->size / 4;
     size_t kept = size < b->size ? size : b->size;
@@ -137,12 +137,12 @@ static void block_resize(struct model *m, struct model_block *b)
     m->live_bytes += size - b->size;
     b->size = size;
     b->align = 1;
-    b->pattern = (uint32_t)model_random(&m->random);
+    b->pattern = (uint32_t)heap_model_random(&m->random);
     MUST(heap_usable(m->heap, p) >= size);
     fill(b);
 }
 
-void model_step(struct model *m)
+void heap_model_step(struct heap_model *m)
 {
     struct model_block *b = &m->blocks[below(m, m->n_blocks)];
 
@@ -161,7 +161,7 @@ static int by_address(const void *a, const void *b)
     return (x->p > y->p) - (x->p < y->p);
 }
 
-void model_check(struct model *m)
+void heap_model_check(struct heap_model *m)
 {
     MUST(heap_check(m->heap) == ERR_OK);
     for (size_t i = 0; i < m->n_blocks; i++)
@@ -173,7 +173,7 @@ void model_check(struct model *m)
             MUST(m->blocks[i - 1].p + m->blocks[i - 1].size <= m->blocks[i].p);
 }
 
-void model_wrong_free(struct model *m)
+void heap_model_wrong_free(struct heap_model *m)
 {
     struct model_block *b = &m->blocks[below(m, m->n_blocks)];
     int                 local;
@@ -189,7 +189,7 @@ void model_wrong_free(struct model *m)
     verify(b, b->size);
 }
 
-void model_close(struct model *m)
+void heap_model_close(struct heap_model *m)
 {
     for (size_t i = 0; i < m->n_blocks; i++)
         if (m->blocks[i].p != NULL)

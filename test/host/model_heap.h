@@ -16,7 +16,7 @@ struct model_block {
     uint32_t       pattern;
 };
 
-struct model {
+struct heap_model {
     struct heap        *heap;
     struct model_block *blocks; /* blocks[n_blocks]                          */
     size_t              n_blocks;
@@ -26,21 +26,21 @@ struct model {
     uint64_t            failures;   /* calls that returned NULL              */
 };
 
-/* model_open - n_blocks blocks live at most, of up to size_max bytes; small sizes are the more frequent */
-void model_open(struct model *m, struct heap *h, size_t n_blocks, size_t size_max, uint64_t seed);
+/* heap_model_open - n_blocks blocks live at most, of up to size_max bytes; small sizes are the more frequent */
+void heap_model_open(struct heap_model *m, struct heap *h, size_t n_blocks, size_t size_max, uint64_t seed);
 
-/* model_step - one random call: alloc in any form, realloc, free; the block concerned is verified */
-void model_step(struct model *m);
+/* heap_model_step - one random call: alloc in any form, realloc, free; the block concerned is verified */
+void heap_model_step(struct heap_model *m);
 
-/* model_check - verify every block's contents, and that no two overlap; the heap's own heap_check too */
-void model_check(struct model *m);
+/* heap_model_check - verify every block's contents, and that no two overlap; the heap's own heap_check too */
+void heap_model_check(struct heap_model *m);
 
-/* model_wrong_free - one random wrong free; must be refused */
-void model_wrong_free(struct model *m);
+/* heap_model_wrong_free - one random wrong free; must be refused */
+void heap_model_wrong_free(struct heap_model *m);
 
-/* model_close - free every block */
-void model_close(struct model *m);
+/* heap_model_close - free every block */
+void heap_model_close(struct heap_model *m);
 
-uint64_t model_random(uint64_t *state);
+uint64_t heap_model_random(uint64_t *state);
 
 #endif

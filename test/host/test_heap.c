@@ -284,20 +284,20 @@ static void random_calls_agree_with_the_model(void **state)
     static const size_t max[] = { 64, 512, 4096, 100000, 1000000 };
 
     for (uint64_t seed = 1; seed <= 5; seed++) {
-        struct model m;
+        struct heap_model m;
 
-        model_open(&m, heap, seed == 5 ? 60 : 700, max[seed - 1], seed);
+        heap_model_open(&m, heap, seed == 5 ? 60 : 700, max[seed - 1], seed);
         for (unsigned i = 0; i < 30000; i++) {
-            model_step(&m);
+            heap_model_step(&m);
             if (i % 3 == 0)
-                model_wrong_free(&m);
+                heap_model_wrong_free(&m);
             if (i % 1500 == 0)
-                model_check(&m);
+                heap_model_check(&m);
             if (i % 7000 == 0)
                 (void)heap_trim(heap);
         }
         assert_int_equal(m.failures, 0);
-        model_close(&m);
+        heap_model_close(&m);
         (void)heap_trim(heap);
         assert_int_equal(pages(), 1);
     }
@@ -307,15 +307,15 @@ static void every_allocation_may_fail(void **state)
 {
     (void)state;
     for (uint64_t nth = 1; nth < 60; nth++) {
-        struct model m;
+        struct heap_model m;
 
-        model_open(&m, heap, 100, 40000, nth);
+        heap_model_open(&m, heap, 100, 40000, nth);
         world.fail_in = nth;
         for (unsigned i = 0; i < 600; i++)
-            model_step(&m);
-        model_check(&m);
+            heap_model_step(&m);
+        heap_model_check(&m);
         world.fail_in = 0;
-        model_close(&m);
+        heap_model_close(&m);
         (void)heap_trim(heap);
         assert_int_equal(heap_check(heap), ERR_OK);
         assert_int_equal(pages(), 1);
@@ -325,17 +325,17 @@ static void every_allocation_may_fail(void **state)
 static void a_full_arena_stays_sound(void **state)
 {
     (void)state;
-    struct model m;
+    struct heap_model m;
 
-    model_open(&m, heap, 400, 20000, 42);
+    heap_model_open(&m, heap, 400, 20000, 42);
     world.limit = world.window.n_committed + 60;
     for (unsigned i = 0; i < 20000; i++) {
-        model_step(&m);
+        heap_model_step(&m);
         if (i % 1000 == 0)
-            model_check(&m);
+            heap_model_check(&m);
     }
     assert_true(m.failures > 100);
-    model_close(&m);
+    heap_model_close(&m);
     world.limit = 0;
 }
 
