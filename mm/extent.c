@@ -23,8 +23,12 @@
  *             (by a use after free, or by running over the end of a block) is reported, and the bins
  *             are rebuilt from the bits.
  *
+ *             A block that was freed a moment ago *rests*: unmerged, on no list, in one of a few places by size, ready
+ *             for the next request of exactly its size. Its second grain has the M. The moment a heap
+ *             would have to take a page, all that rests is merged.
+ *
  * Invariants  I1  an extent starts at each S and nowhere else; every grain we hold is in exactly one
- *             I2  both ends of a free extent have M, no other grain has
+ *             I2  both ends of a free extent have M, and the second grain of a resting one; no other grain has
  *             I3  a free extent's neighbours are used, foreign, or not held
  *             I4  each free extent is on the list of bin_of(its size), once
  *             I5  inner(page) == page is held by a heap's extents and has no S
@@ -321,13 +325,68 @@ static uint64_t give_free(struct heap *h, uint32_t g, uint32_t end, uint64_t at_
     return last - first;
 }
 
-void extent_free(struct heap *h, uint32_t g)
+static void free_now(struct heap *h, uint32_t g, uint32_t end)
 {
-    uint32_t end = scan_end(h->map, g);
-
     free_merge(h, g, end, &g, &end);
     if (UNLIKELY(end - g >= GIVE_AT_ONCE * GRAINS_PER_PAGE))
         (void)give_free(h, g, end, GIVE_AT_ONCE);
+}
+
+static bool is_resting(const struct heap_map *m, uint32_t g)
+{
+    return is_mark(m, g + 1) && !is_start(m, g + 1) && !is_mark(m, g);
+}
+
+/* The extent that rests at r stops doing so, and is used. */
+static uint32_t wake(struct heap *h, struct extent_resting *r)
+{
+    uint32_t g = r->g;
+
+    bit_clear(page_of(h->map, g + 1)->free, g + 1);
+    r->g = r->n = 0;
+    return g;
+}
+
+#define REST_MIN 3   /* grains: first, second and last are three */
+#define REST_MAX 512 /* 16 KiB */
+
+void extent_free(struct heap *h, uint32_t g)
+{
+    uint32_t end = scan_end(h->map, g);
+    uint32_t n = end - g;
+
+    if (n >= REST_MIN && n <= REST_MAX) {
+        struct extent_resting *r = &h->bins.resting[n % EXTENT_RESTING];
+        struct extent_resting  old = *r;
+
+        if (old.g != 0)
+            (void)wake(h, r);
+        bit_set(page_of(h->map, g + 1)->free, g + 1);
+        *r = (struct extent_resting){ .g = g, .n = n };
+        if (old.g == 0)
+            return;
+        g = old.g;
+        end = old.g + old.n;
+    }
+    free_now(h, g, end);
+}
+
+bool extent_settle(struct heap *h)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < EXTENT_RESTING; i++) {
+        struct extent_resting *r = &h->bins.resting[i];
+
+        if (r->g == 0)
+            continue;
+
+        uint32_t end = r->g + r->n;
+
+        free_now(h, wake(h, r), end);
+        any = true;
+    }
+    return any;
 }
 
 uint64_t extent_trim(struct heap *h)
@@ -336,6 +395,7 @@ uint64_t extent_trim(struct heap *h)
     uint32_t         end = (uint32_t)heap_page_end(h) * GRAINS_PER_PAGE;
     uint64_t         n = 0;
 
+    (void)extent_settle(h);
     for (uint32_t g = (uint32_t)h->page_low * GRAINS_PER_PAGE; (g = extent_next(h, g, end)) < end;) {
         uint32_t next = scan_end(m, g);
 
@@ -427,8 +487,15 @@ static bool grow(struct heap *h, size_t n_pages)
 
 uint32_t extent_alloc(struct heap *h, uint32_t n, uint32_t align)
 {
+    struct extent_resting *r = &h->bins.resting[n % EXTENT_RESTING];
+
+    if (r->n == n && align == 1)
+        return wake(h, r);
+
     uint32_t at = take_free(h, n, align);
 
+    if (at == 0 && extent_settle(h))
+        at = take_free(h, n, align);
     if (LIKELY(at != 0))
         return at;
 
@@ -448,7 +515,7 @@ bool extent_resize(struct heap *h, uint32_t g, uint32_t n)
 
     if (want < end) { /* the tail becomes an extent of its own, and is freed */
         start_set(m, want);
-        extent_free(h, want);
+        free_now(h, want, end);
         return true;
     }
     if (want == end)
@@ -471,8 +538,15 @@ bool extent_resize(struct heap *h, uint32_t g, uint32_t n)
 
 /* ---- looking ------------------------------------------------------------------------------- */
 
-bool     extent_used(const struct heap *h, uint32_t g) { return is_start(h->map, g) && !is_mark(h->map, g); }
-bool     extent_is_free(const struct heap *h, uint32_t g) { return is_mark(h->map, g); }
+bool extent_used(const struct heap *h, uint32_t g)
+{
+    const struct heap_map *m = h->map;
+
+    return is_start(m, g) && !is_mark(m, g) && (!is_mark(m, g + 1) || is_start(m, g + 1));
+}
+
+bool     extent_rests(const struct heap *h, uint32_t g) { return is_start(h->map, g) && is_resting(h->map, g); }
+bool     extent_is_free(const struct heap *h, uint32_t g) { return !extent_used(h, g); }
 uint32_t extent_end(const struct heap *h, uint32_t g) { return scan_end(h->map, g); }
 uint32_t extent_around(const struct heap *h, uint32_t g) { return scan_start(h->map, g); }
 

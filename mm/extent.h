@@ -10,11 +10,19 @@ struct heap;
 
 #define EXTENT_BINS 224
 
+/* Extents freed lately, unmerged, one for each size modulo the number of places */
+#define EXTENT_RESTING 16
+
+struct extent_resting {
+    uint32_t g, n; /* g 0: none */
+};
+
 /* Free extents by size; a list per bin. Guarded by the heap's lock. */
 struct extent_bins {
+    struct extent_resting resting[EXTENT_RESTING];
     uint64_t map[(EXTENT_BINS + 63) / 64]; /* bin holds something                    */
     uint32_t head[EXTENT_BINS];            /* first grain of a free extent, 0: none   */
-    uint64_t n_free, free_grains;
+    uint64_t n_free, free_grains;          /* resting ones not counted               */
 };
 
 /* Sizes and places are in grains of 32 bytes; 0 is no place. All need the heap's lock. */
@@ -37,7 +45,12 @@ uint32_t extent_end(const struct heap *h, uint32_t g);
 /* extent_around - start of the extent, used or free, that g lies in; 0: in none */
 uint32_t extent_around(const struct heap *h, uint32_t g);
 
-bool extent_is_free(const struct heap *h, uint32_t g); /* of one that starts at g */
+bool extent_is_free(const struct heap *h, uint32_t g); /* of one that starts at g, resting or not */
+
+bool extent_rests(const struct heap *h, uint32_t g);
+
+/* extent_settle - merge all that rests; true if there was anything */
+bool extent_settle(struct heap *h);
 
 /* extent_trim - give back every page without a block; returns pages */
 uint64_t extent_trim(struct heap *h);

@@ -114,7 +114,11 @@ err_t heap_create(struct heap_map *map, const struct heap_config *config, struct
     __builtin_memset(h, 0, sizeof *h);
     h->self = h;
     h->fast_max = SLAB_MAX;
+    h->medium_max = LARGE_MIN;
     h->map = map;
+    h->base = map->base;
+    h->cells = map->cells;
+    h->slabs = map->slabs;
     h->tag = tag;
     h->name = config->name != NULL ? config->name : "heap";
     h->lock = (struct irqlock)IRQLOCK("heap", 10);
@@ -208,13 +212,13 @@ static void *alloc_long(struct heap *h, size_t size, size_t align, bool zero)
 
 void *heap_alloc(struct heap *h, size_t size)
 {
-    if (LIKELY(size - 1 < h->fast_max)) {
-        void *p = slot_alloc(h, slab_class_of[(size + 15) / 16]);
+    void *p = NULL;
 
-        if (LIKELY(p != NULL))
-            return p;
-    }
-    return alloc_long(h, size, 16, false);
+    if (LIKELY(size - 1 < h->fast_max))
+        p = slot_alloc(h, slab_class_of[(size + 15) / 16]);
+    else if (LIKELY(size <= h->medium_max && size > SLAB_MAX))
+        p = extent_block(h, size, 16);
+    return LIKELY(p != NULL) ? p : alloc_long(h, size, 16, false);
 }
 
 void *heap_zalloc(struct heap *h, size_t size)
@@ -239,7 +243,7 @@ void *heap_alloc_aligned(struct heap *h, size_t size, size_t align)
 
 static struct slab *slab_at(const struct heap *h, const void *p)
 {
-    return map_slab(h->map, h->map->cells[cell_of(h->map, p)]);
+    return &h->slabs[h->cells[((uintptr_t)p - h->base) >> CELL_SHIFT]];
 }
 
 void heap_place(struct heap *h, const void *at, struct heap_place *out)
@@ -466,3 +470,10 @@ uint64_t heap_trim(struct heap *h)
 /* Interrupts stay off between the two: fork() has no use for them, and the machine does not fork. */
 void heap_freeze(struct heap *h) NO_LOCK_ANALYSIS { (void)heap_lock(h); }
 void heap_thaw(struct heap *h) NO_LOCK_ANALYSIS { heap_unlock(h, 0); }
+
+const char *heap_policy_name(enum heap_policy policy)
+{
+    static const char *const names[HEAP_POLICIES] = { "default", "list", "bitmap" };
+
+    return policy < HEAP_POLICIES ? names[policy] : "unknown";
+}

@@ -20,8 +20,8 @@
 /* One extent, as the walk meets it */
 struct met {
     uint32_t     grain, end;
-    bool         is_free;
-    struct slab *slab; /* NULL: a medium block or free */
+    bool         is_free, rests; /* rests: free, and not merged yet */
+    struct slab *slab;           /* NULL: a medium block or free */
 };
 
 static bool each_extent(struct heap *h, bool (*fn)(struct heap *h, void *arg, const struct met *e), void *arg)
@@ -30,7 +30,7 @@ static bool each_extent(struct heap *h, bool (*fn)(struct heap *h, void *arg, co
     uint32_t         end = (uint32_t)heap_page_end(h) * GRAINS_PER_PAGE;
 
     for (uint32_t g = (uint32_t)h->page_low * GRAINS_PER_PAGE; (g = extent_next(h, g, end)) < end;) {
-        struct met   e = { .grain = g, .end = extent_end(h, g), .is_free = extent_is_free(h, g) };
+        struct met   e = { .grain = g, .end = extent_end(h, g), .is_free = extent_is_free(h, g), .rests = extent_rests(h, g) };
         struct slab *s = map_slab(m, m->cells[g / GRAINS_PER_CELL]);
 
         if (s->class != CLASS_EXTENT && s->grain == g)
@@ -44,7 +44,7 @@ static bool each_extent(struct heap *h, bool (*fn)(struct heap *h, void *arg, co
 
 /* ---- check ----------------------------------------------------------------------------------- */
 
-#define FIND(h, cond, ...)                                                                                            \
+#define FIND(cond, ...)                                                                                            \
     do {                                                                                                              \
         if (!(cond)) {                                                                                                \
             port_log(PORT_ERROR, "heap", "check: " __VA_ARGS__);                                                      \
@@ -53,7 +53,7 @@ static bool each_extent(struct heap *h, bool (*fn)(struct heap *h, void *arg, co
     } while (0)
 
 struct tally {
-    uint64_t free_extents, free_grains;
+    uint64_t free_extents, free_grains, resting;
     uint64_t slabs[PORT_CPUS_MAX]; /* by owner           */
     uint32_t last_free_end;        /* of the free extent met last */
 };
@@ -68,16 +68,16 @@ static bool slab_good(struct heap *h, const struct met *e)
     uint64_t               remote = atomic_load_explicit(&s->remote, memory_order_relaxed);
     uint64_t               bytes = (uint64_t)s->n_slots * h->class[s->class].size;
 
-    FIND(h, !e->is_free, "slab %u lies in a free extent", id);
-    FIND(h, s->heap == h, "slab %u belongs to another heap", id);
-    FIND(h, s->class < h->n_classes || h->class[s->class].size != 0, "slab %u has class %u", id, s->class);
-    FIND(h, align_up(bytes, GRAIN_BYTES) == (uint64_t)(e->end - e->grain) << GRAIN_SHIFT,
+    FIND(!e->is_free, "slab %u lies in a free extent", id);
+    FIND(s->heap == h, "slab %u belongs to another heap", id);
+    FIND(s->class < h->n_classes || h->class[s->class].size != 0, "slab %u has class %u", id, s->class);
+    FIND(align_up(bytes, GRAIN_BYTES) == (uint64_t)(e->end - e->grain) << GRAIN_SHIFT,
          "slab %u has %llu bytes of slots in an extent of %llu", id, ULL(bytes), ULL((uint64_t)(e->end - e->grain) << GRAIN_SHIFT));
-    FIND(h, (free & remote) == 0, "slab %u: slots freed twice: %llx", id, ULL(free & remote));
-    FIND(h, ((free | remote) & ~all) == 0, "slab %u: bits behind its %u slots: %llx", id, s->n_slots, ULL(free | remote));
-    FIND(h, free == 0 || s->listed, "slab %u has free slots and is on no list", id);
+    FIND((free & remote) == 0, "slab %u: slots freed twice: %llx", id, ULL(free & remote));
+    FIND(((free | remote) & ~all) == 0, "slab %u: bits behind its %u slots: %llx", id, s->n_slots, ULL(free | remote));
+    FIND(free == 0 || s->listed, "slab %u has free slots and is on no list", id);
     for (uint32_t cell = e->grain / GRAINS_PER_CELL; cell <= (e->end - 1) / GRAINS_PER_CELL; cell++)
-        FIND(h, m->cells[cell] == id, "cell %u of slab %u names %u", cell, id, m->cells[cell]);
+        FIND(m->cells[cell] == id, "cell %u of slab %u names %u", cell, id, m->cells[cell]);
     return true;
 }
 
@@ -85,13 +85,15 @@ static bool extent_good(struct heap *h, void *arg, const struct met *e)
 {
     struct tally *t = arg;
 
-    FIND(h, e->end > e->grain && e->end <= h->page_end * GRAINS_PER_PAGE, "extent %p has no end", grain_ptr(h->map, e->grain));
+    FIND(e->end > e->grain && e->end <= h->page_end * GRAINS_PER_PAGE, "extent %p has no end", grain_ptr(h->map, e->grain));
     if (e->slab != NULL) {
         t->slabs[e->slab->owner]++;
         return slab_good(h, e);
     }
-    if (e->is_free) {
-        FIND(h, t->last_free_end != e->grain, "free extents meet at %p", grain_ptr(h->map, e->grain));
+    if (e->rests) {
+        t->resting++;
+    } else if (e->is_free) {
+        FIND(t->last_free_end != e->grain, "free extents meet at %p", grain_ptr(h->map, e->grain));
         t->last_free_end = e->end;
         t->free_extents++;
         t->free_grains += e->end - e->grain;
@@ -110,14 +112,14 @@ static bool cpu_good(struct heap *h, unsigned cpu, uint64_t slabs)
 
         counted += c->n_slabs[class];
         for (const struct slab *s = c->head[class]; s != &slab_none; s = s->next != SLAB_NONE ? map_slab(m, s->next) : &slab_none) {
-            FIND(h, s->heap == h && s->class == class && s->owner == cpu && s->listed, "cpu %u class %u lists slab %u", cpu,
+            FIND(s->heap == h && s->class == class && s->owner == cpu && s->listed, "cpu %u class %u lists slab %u", cpu,
                  class, (uint32_t)(s - m->slabs));
-            FIND(h, (s->prev == SLAB_NONE ? NULL : map_slab(m, s->prev)) == before, "cpu %u class %u: links of slab %u", cpu,
+            FIND((s->prev == SLAB_NONE ? NULL : map_slab(m, s->prev)) == before, "cpu %u class %u: links of slab %u", cpu,
                  class, (uint32_t)(s - m->slabs));
             before = s;
         }
     }
-    FIND(h, counted == slabs, "cpu %u counts %llu slabs, the walk %llu", cpu, ULL(counted), ULL(slabs));
+    FIND(counted == slabs, "cpu %u counts %llu slabs, the walk %llu", cpu, ULL(counted), ULL(slabs));
     return true;
 }
 
@@ -132,11 +134,11 @@ static bool pages_good(struct heap *h)
 
         pages += mine;
         if (mine)
-            FIND(h, inner == 0 || (m->grains[page].start[0] | m->grains[page].start[1]) == 0, "page %llu is inner with starts", ULL(page));
+            FIND(inner == 0 || (m->grains[page].start[0] | m->grains[page].start[1]) == 0, "page %llu is inner with starts", ULL(page));
         else if (m->cells[page * CELLS_PER_PAGE] == SLAB_NONE)
-            FIND(h, inner == 0 && (m->grains[page].start[0] | m->grains[page].start[1]) == 0, "page %llu is nobody's and has extents", ULL(page));
+            FIND(inner == 0 && (m->grains[page].start[0] | m->grains[page].start[1]) == 0, "page %llu is nobody's and has extents", ULL(page));
     }
-    FIND(h, pages == h->pages, "%llu pages counted, %llu held", ULL(pages), ULL(h->pages));
+    FIND(pages == h->pages, "%llu pages counted, %llu held", ULL(pages), ULL(h->pages));
     return true;
 }
 
@@ -146,9 +148,12 @@ static bool all_good(struct heap *h)
 
     if (!pages_good(h) || !each_extent(h, extent_good, &t))
         return false;
-    FIND(h, t.free_extents == h->bins.n_free && t.free_grains == h->bins.free_grains,
+    FIND(t.free_extents == h->bins.n_free && t.free_grains == h->bins.free_grains,
          "%llu free extents of %llu grains counted, %llu of %llu known", ULL(t.free_extents), ULL(t.free_grains),
          ULL(h->bins.n_free), ULL(h->bins.free_grains));
+    for (unsigned i = 0; i < EXTENT_RESTING; i++)
+        t.resting -= h->bins.resting[i].g != 0;
+    FIND(t.resting == 0, "%lld more extents rest than are known to", (long long)t.resting);
     if (extent_check(h) != ERR_OK)
         return false;
     for (unsigned cpu = 0; cpu < PORT_CPUS_MAX; cpu++)

@@ -32,10 +32,14 @@ struct heap_larges {
  *   [h] heap->lock    [c] constant after heap_create    [a] atomic    [q] changed only while quiet
  */
 struct heap {
-    /* Read by every call. `self` differs from the heap and fast_max is 0 when calls must go the long way. */
+    /* Read by every call. `self` is NULL and the sizes are 0 when calls must go the long way. */
     struct heap      *self;              /* [q]                                             */
     size_t            fast_max;          /* [q] largest small size                          */
+    size_t            medium_max;        /* [q] largest medium size                         */
     struct heap_map  *map;               /* [c]                                             */
+    uintptr_t         base;              /* [c] copies of the map's, one load nearer        */
+    const uint32_t   *cells;             /* [c]                                             */
+    struct slab      *slabs;             /* [c]                                             */
     struct slab_class class[HEAP_CLASSES]; /* [h] general ones constant, caches come and go */
     struct heap_cpu  *cpu[PORT_CPUS_MAX];  /* [a] set once by their own CPU                 */
 
@@ -55,17 +59,29 @@ struct heap {
 };
 
 /*
- * heap_lock, heap_unlock - heap->lock; with one CPU, interrupts off are lock enough. The number of
- * CPUs rises only while the first one is outside of any heap.
+ * heap_lock, heap_unlock - heap->lock; while there is one CPU, interrupts off are lock enough, and
+ * an atomic exchange would be a third of a medium block's cost. The number of CPUs rises only while the
+ * first one is outside of any heap.
  */
 static inline uint64_t heap_lock(struct heap *h) ACQUIRES(&h->lock) NO_LOCK_ANALYSIS
 {
-    return irqlock_take(&h->lock);
+    if (port_cpus() > 1)
+        return irqlock_take(&h->lock);
+
+    uint64_t flags = port_irq_save();
+
+    irqlock_taken(&h->lock);
+    return flags;
 }
 
 static inline void heap_unlock(struct heap *h, uint64_t flags) RELEASES(&h->lock) NO_LOCK_ANALYSIS
 {
-    irqlock_drop(&h->lock, flags);
+    if (port_cpus() > 1) {
+        irqlock_drop(&h->lock, flags);
+    } else {
+        irqlock_dropped(&h->lock);
+        port_irq_restore(flags);
+    }
 }
 
 /* heap_page_end - no page of the heap's lies at or above this one, and all below have metadata */
