@@ -12,6 +12,7 @@
 #define PRINTF(fmt, arg) __attribute__((format(printf, fmt, arg)))
 #define LIKELY(x)        __builtin_expect(!!(x), 1)
 #define UNLIKELY(x)      __builtin_expect(!!(x), 0)
+#define NOINLINE         __attribute__((noinline))
 #define ARRAY_LEN(a)     (sizeof(a) / sizeof((a)[0]))
 
 #ifdef __clang__

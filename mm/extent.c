@@ -40,7 +40,7 @@
  */
 #include "mm/extent.h"
 
-#include "mm/heap_core.h"
+#include "mm/extent_fast.h"
 
 #define NEAR_TRIES 6 /* entries of a bin looked at for one that fits, before larger bins are taken */
 
@@ -51,14 +51,8 @@ struct free_links {
 
 /* ---- bits ---------------------------------------------------------------------------------- */
 
-static bool bit_get(const uint64_t w[2], uint32_t g) { return w[g >> 6 & 1] >> (g & 63) & 1; }
 static void bit_set(uint64_t w[2], uint32_t g) { w[g >> 6 & 1] |= (uint64_t)1 << (g & 63); }
 static void bit_clear(uint64_t w[2], uint32_t g) { w[g >> 6 & 1] &= ~((uint64_t)1 << (g & 63)); }
-
-static struct heap_grains *page_of(const struct heap_map *m, uint32_t g) { return &m->grains[g / GRAINS_PER_PAGE]; }
-
-static bool is_start(const struct heap_map *m, uint32_t g) { return bit_get(page_of(m, g)->start, g); }
-static bool is_mark(const struct heap_map *m, uint32_t g) { return bit_get(page_of(m, g)->free, g); }
 
 static void inner_set(struct heap_map *m, uint64_t page) { m->inner[page >> 6] |= (uint64_t)1 << (page & 63); }
 static void inner_clear(struct heap_map *m, uint64_t page) { m->inner[page >> 6] &= ~((uint64_t)1 << (page & 63)); }
@@ -337,19 +331,6 @@ static bool is_resting(const struct heap_map *m, uint32_t g)
     return is_mark(m, g + 1) && !is_start(m, g + 1) && !is_mark(m, g);
 }
 
-/* The extent that rests at r stops doing so, and is used. */
-static uint32_t wake(struct heap *h, struct extent_resting *r)
-{
-    uint32_t g = r->g;
-
-    bit_clear(page_of(h->map, g + 1)->free, g + 1);
-    r->g = r->n = 0;
-    return g;
-}
-
-#define REST_MIN 3   /* grains: first, second and last are three */
-#define REST_MAX 512 /* 16 KiB */
-
 void extent_free(struct heap *h, uint32_t g)
 {
     uint32_t end = scan_end(h->map, g);
@@ -360,7 +341,7 @@ void extent_free(struct heap *h, uint32_t g)
         struct extent_resting  old = *r;
 
         if (old.g != 0)
-            (void)wake(h, r);
+            (void)extent_wake(h, r);
         bit_set(page_of(h->map, g + 1)->free, g + 1);
         *r = (struct extent_resting){ .g = g, .n = n };
         if (old.g == 0)
@@ -383,7 +364,7 @@ bool extent_settle(struct heap *h)
 
         uint32_t end = r->g + r->n;
 
-        free_now(h, wake(h, r), end);
+        free_now(h, extent_wake(h, r), end);
         any = true;
     }
     return any;
@@ -487,11 +468,6 @@ static bool grow(struct heap *h, size_t n_pages)
 
 uint32_t extent_alloc(struct heap *h, uint32_t n, uint32_t align)
 {
-    struct extent_resting *r = &h->bins.resting[n % EXTENT_RESTING];
-
-    if (r->n == n && align == 1)
-        return wake(h, r);
-
     uint32_t at = take_free(h, n, align);
 
     if (at == 0 && extent_settle(h))
@@ -537,13 +513,6 @@ bool extent_resize(struct heap *h, uint32_t g, uint32_t n)
 }
 
 /* ---- looking ------------------------------------------------------------------------------- */
-
-bool extent_used(const struct heap *h, uint32_t g)
-{
-    const struct heap_map *m = h->map;
-
-    return is_start(m, g) && !is_mark(m, g) && (!is_mark(m, g + 1) || is_start(m, g + 1));
-}
 
 bool     extent_rests(const struct heap *h, uint32_t g) { return is_start(h->map, g) && is_resting(h->map, g); }
 bool     extent_is_free(const struct heap *h, uint32_t g) { return !extent_used(h, g); }

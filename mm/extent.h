@@ -36,9 +36,6 @@ void extent_free(struct heap *h, uint32_t g);
 /* extent_resize - to n grains where it stands; false: something is in the way */
 bool extent_resize(struct heap *h, uint32_t g, uint32_t n) MUST_USE;
 
-/* extent_used - does a used extent start at g? (a slab's memory is one, too) */
-bool extent_used(const struct heap *h, uint32_t g);
-
 /* extent_end - first grain behind the extent that starts at g */
 uint32_t extent_end(const struct heap *h, uint32_t g);
 

@@ -16,16 +16,35 @@
  *             The heap's own state fills private pages: held, but with no extent in them, so that
  *             nobody can free them by accident.
  *
- * Invariants  I1  h->self == h and h->fast_max == SLAB_MAX unless every call has to take the long way
+ * Invariants  I1  h->self == h and h->fast_max == h->small_max unless every call has to take the long way
  *             I2  h->pages is the number of pages held, runs and private pages included
  * Locks       heap->lock, rank 10; small blocks touch only their CPU's state, with interrupts off
  * Failure     NULL. Before giving up, a heap gives back what it holds for nothing and tries again.
  */
 #include "mm/heap.h"
 
-#include "mm/heap_core.h"
+#include "mm/extent_fast.h"
+#include "mm/slab_fast.h"
+
+#define SMALL_PAGES 256 /* a heap of so many pages keeps 1 KiB in slabs, of twice as many 2 KiB, ... */
 
 /* ---- pages ----------------------------------------------------------------------------------- */
+
+/*
+ * A slab costs on average half of its slots; a heap can afford slabs of larger sizes the larger it is itself.
+ * Below, these sizes are extents, which are slower and waste nothing.
+ */
+static void widen_small(struct heap *h)
+{
+    if (h->small_max == SLAB_MAX) {
+        h->pages_small = UINT64_MAX;
+        return;
+    }
+    if (h->fast_max == h->small_max)
+        h->fast_max *= 2;
+    h->small_max *= 2;
+    h->pages_small *= 2;
+}
 
 err_t heap_pages_take(struct heap *h, size_t n_pages, uint64_t *first_page)
 {
@@ -51,6 +70,8 @@ err_t heap_pages_take(struct heap *h, size_t n_pages, uint64_t *first_page)
         m->cells[cell] = h->tag;
     h->pages += n_pages;
     h->pages_peak = max_u64(h->pages_peak, h->pages);
+    if (h->pages >= h->pages_small)
+        widen_small(h);
     h->page_low = h->page_end == 0 ? page : min_u64(h->page_low, page);
     h->page_end = max_u64(h->page_end, page + n_pages);
     *first_page = page;
@@ -89,7 +110,7 @@ void *heap_private(struct heap *h, size_t bytes)
 err_t heap_create(struct heap_map *map, const struct heap_config *config, struct heap **out)
 {
     static const struct heap_config plain;
-    struct heap                     first = { .map = map };
+    struct heap                     first = { .map = map, .pages_small = UINT64_MAX };
     struct heap                    *h;
     uint32_t                        tag;
     uint64_t                        page;
@@ -113,8 +134,8 @@ err_t heap_create(struct heap_map *map, const struct heap_config *config, struct
     _Static_assert(sizeof(struct heap) + sizeof(struct heap_cpu) <= PAGE_SIZE, "a heap starts in one page");
     __builtin_memset(h, 0, sizeof *h);
     h->self = h;
-    h->fast_max = SLAB_MAX;
-    h->medium_max = LARGE_MIN;
+    h->fast_max = SLAB_SURE;
+    h->small_max = SLAB_SURE;
     h->map = map;
     h->base = map->base;
     h->cells = map->cells;
@@ -124,12 +145,13 @@ err_t heap_create(struct heap_map *map, const struct heap_config *config, struct
     h->lock = (struct irqlock)IRQLOCK("heap", 10);
     h->limit_pages = config->limit_bytes >> PAGE_SHIFT;
     h->pages = h->pages_peak = 1;
+    h->pages_small = SMALL_PAGES;
     h->page_low = page;
     h->page_end = page + 1;
-    h->n_classes = SLAB_CLASSES;
     h->spare = (char *)h + align_up(sizeof *h, 64);
     h->spare_bytes = PAGE_SIZE - align_up(sizeof *h, 64);
-    slab_classes(h->class);
+    for (unsigned i = 0; i < SLAB_CLASSES; i++)
+        h->class_size[i] = slab_class_size(i);
     for (unsigned i = 0; i < PORT_CPUS_MAX; i++)
         h->cpu[i] = &cpu_none;
     *map_slab(map, tag) = (struct slab){ .heap = h, .class = CLASS_EXTENT };
@@ -162,21 +184,22 @@ void heap_destroy(struct heap *h)
 
 static void *slot_alloc(struct heap *h, unsigned class)
 {
-    uint64_t     flags = port_irq_save();
-    struct slab *s = h->cpu[port_cpu()]->head[class];
-    uint64_t     free = atomic_load_explicit(&s->free, memory_order_relaxed);
-    void        *p = LIKELY(free != 0) ? slab_slot(h->map, s, free, h->class[class].size) : slab_refill(h, class);
+    uint64_t flags = port_irq_save();
+    void    *p = slab_take(h, class);
 
+    if (p == NULL)
+        p = slab_refill(h, class);
     port_irq_restore(flags);
     return p;
 }
 
 static uint32_t grains_of(size_t size) { return (uint32_t)((size + GRAIN_BYTES - 1) >> GRAIN_SHIFT); }
 
-static void *extent_block(struct heap *h, size_t size, size_t align)
+static inline void *extent_block(struct heap *h, size_t size, size_t align)
 {
     uint64_t flags = heap_lock(h);
-    uint32_t g = extent_alloc(h, grains_of(size), align > GRAIN_BYTES ? (uint32_t)(align >> GRAIN_SHIFT) : 1);
+    uint32_t g = align <= GRAIN_BYTES ? extent_take(h, grains_of(size)) :
+                                        extent_alloc(h, grains_of(size), (uint32_t)(align >> GRAIN_SHIFT));
 
     heap_unlock(h, flags);
     return g != 0 ? grain_ptr(h->map, g) : NULL;
@@ -184,7 +207,7 @@ static void *extent_block(struct heap *h, size_t size, size_t align)
 
 static void *place_block(struct heap *h, size_t size, size_t align, bool *zeroed)
 {
-    if (align_up(size, align) <= SLAB_MAX) /* a class that is a multiple of align: its slots are aligned */
+    if (align_up(size, align) <= (align > 16 ? SLAB_SURE : h->small_max)) /* a class that is a multiple of align */
         return slot_alloc(h, slab_class_of[(align_up(size, align) + 15) / 16]);
     if (size <= LARGE_MIN && align <= PAGE_SIZE)
         return extent_block(h, size, align);
@@ -194,7 +217,7 @@ static void *place_block(struct heap *h, size_t size, size_t align, bool *zeroed
 /* Give back all that is held for nothing; true if that was anything. */
 static bool reclaim(struct heap *h) { return heap_trim(h) != 0; }
 
-static void *alloc_long(struct heap *h, size_t size, size_t align, bool zero)
+static NOINLINE void *alloc_long(struct heap *h, size_t size, size_t align, bool zero)
 {
     bool zeroed = false;
 
@@ -210,26 +233,31 @@ static void *alloc_long(struct heap *h, size_t size, size_t align, bool zero)
     return p;
 }
 
+/* A small block, if that takes no more than a bit; or a medium one. */
+static inline void *alloc_fast(struct heap *h, size_t size)
+{
+    if (UNLIKELY(size - 1 >= h->fast_max))
+        return h->fast_max != 0 && size - 1 < LARGE_MIN ? extent_block(h, size, 16) : NULL;
+
+    uint64_t flags = port_irq_save();
+    void    *p = slab_take(h, slab_class_of[(size + 15) / 16]);
+
+    port_irq_restore(flags);
+    return p;
+}
+
 void *heap_alloc(struct heap *h, size_t size)
 {
-    void *p = NULL;
+    void *p = alloc_fast(h, size);
 
-    if (LIKELY(size - 1 < h->fast_max))
-        p = slot_alloc(h, slab_class_of[(size + 15) / 16]);
-    else if (LIKELY(size <= h->medium_max && size > SLAB_MAX))
-        p = extent_block(h, size, 16);
     return LIKELY(p != NULL) ? p : alloc_long(h, size, 16, false);
 }
 
 void *heap_zalloc(struct heap *h, size_t size)
 {
-    if (LIKELY(size - 1 < h->fast_max)) {
-        void *p = slot_alloc(h, slab_class_of[(size + 15) / 16]);
+    void *p = alloc_fast(h, size);
 
-        if (LIKELY(p != NULL))
-            return __builtin_memset(p, 0, size);
-    }
-    return alloc_long(h, size, 16, true);
+    return LIKELY(p != NULL) ? __builtin_memset(p, 0, size) : alloc_long(h, size, 16, true);
 }
 
 void *heap_alloc_aligned(struct heap *h, size_t size, size_t align)
@@ -258,7 +286,7 @@ void heap_place(struct heap *h, const void *at, struct heap_place *out)
     } else if (map_holds(m, at) && slab_at(h, at)->heap == h) {
         const struct slab *s = slab_at(h, at);
         uint32_t           g = extent_around(h, grain_of(m, at));
-        uint32_t           size = s->class != CLASS_EXTENT ? h->class[s->class].size : 0;
+        uint32_t           size = s->class != CLASS_EXTENT ? s->size : 0;
 
         if (g != 0 && s->class != CLASS_EXTENT && g == s->grain) {
             uintptr_t first = (uintptr_t)grain_ptr(m, g);
@@ -266,7 +294,7 @@ void heap_place(struct heap *h, const void *at, struct heap_place *out)
 
             place = (struct heap_place){ HEAP_SLAB_EDGE, first + (uintptr_t)s->n_slots * size, 0 };
             if (slot < s->n_slots)
-                place = (struct heap_place){ slab_used(s, slot) ? HEAP_SLOT : HEAP_SLOT_FREE, first + slot * size, size };
+                place = (struct heap_place){ slab_used(s, (uint64_t)1 << slot) ? HEAP_SLOT : HEAP_SLOT_FREE, first + slot * size, size };
         } else if (g != 0) {
             place = (struct heap_place){ extent_is_free(h, g) ? HEAP_EXTENT_FREE : HEAP_EXTENT, (uintptr_t)grain_ptr(m, g),
                                          (size_t)(extent_end(h, g) - g) << GRAIN_SHIFT };
@@ -277,7 +305,7 @@ void heap_place(struct heap *h, const void *at, struct heap_place *out)
 }
 
 /* Say what the address is; the answer is also the error. */
-static err_t refuse(struct heap *h, const void *p, const char *call)
+static NOINLINE err_t refuse(struct heap *h, const void *p, const char *call)
 {
     static const char *const words[] = {
         [HEAP_NOTHING] = "no memory of this heap",    [HEAP_SLOT] = "inside a block",
@@ -305,22 +333,21 @@ static err_t refuse(struct heap *h, const void *p, const char *call)
     }
 }
 
-/* The heap's lock is held: does a medium block start at p? */
-static uint32_t medium_at(struct heap *h, const void *p)
+/* The heap's lock is held: grain of the medium block that starts at p; 0: none does */
+static inline uint32_t medium_at(struct heap *h, const void *p)
 {
-    struct heap_map *m = h->map;
-
-    if (!map_holds(m, p) || ((uintptr_t)p & (GRAIN_BYTES - 1)) != 0 || slab_at(h, p)->heap != h)
+    if (!map_holds(h->map, p) || ((uintptr_t)p & (GRAIN_BYTES - 1)) != 0)
         return 0;
 
-    uint32_t g = grain_of(m, p);
+    const struct slab *s = slab_at(h, p);
+    uint32_t           g = (uint32_t)(((uintptr_t)p - h->base) >> GRAIN_SHIFT);
 
-    if (!extent_used(h, g) || (slab_at(h, p)->class != CLASS_EXTENT && slab_at(h, p)->grain == g))
+    if (s->heap != h || !extent_used(h, g) || (s->grain == g && s->class != CLASS_EXTENT))
         return 0;
     return g;
 }
 
-static err_t free_long(struct heap *h, void *p, const char *call)
+static NOINLINE err_t free_long(struct heap *h, void *p, const char *call)
 {
     if (p == NULL)
         return ERR_OK;
@@ -338,32 +365,39 @@ static err_t free_long(struct heap *h, void *p, const char *call)
     return ERR_OK;
 }
 
+/* The slab and the bit of the small block that starts at p; 0: none does, of this heap. */
+static inline uint64_t find_slot(const struct heap *h, const struct heap *owner, const void *p, struct slab **s)
+{
+    if (UNLIKELY(!map_holds(h->map, p)))
+        return 0;
+    *s = slab_at(h, p);
+    return LIKELY((*s)->heap == owner) ? slab_find(*s, (uintptr_t)p - h->base) : 0;
+}
+
 err_t heap_free(struct heap *h, void *p)
 {
     struct slab *s;
-    unsigned     slot;
+    uint64_t     bit = find_slot(h, h->self, p, &s);
 
-    if (LIKELY(map_holds(h->map, p)) && (s = slab_at(h, p))->heap == h->self && s->class != CLASS_EXTENT &&
-        LIKELY(slab_find(h, s, p, &slot) == ERR_OK)) {
-        uint64_t flags = port_irq_save();
-        err_t    err = slab_free(h, s, slot);
+    if (UNLIKELY(bit == 0))
+        return free_long(h, p, "free");
 
-        port_irq_restore(flags);
-        return LIKELY(err == ERR_OK) ? ERR_OK : refuse(h, p, "free");
-    }
-    return free_long(h, p, "free");
+    uint64_t flags = port_irq_save();
+    err_t    err = slab_free(h, s, bit);
+
+    port_irq_restore(flags);
+    return LIKELY(err == ERR_OK) ? ERR_OK : refuse(h, p, "free");
 }
 
 /* ---- sizes ------------------------------------------------------------------------------------- */
 
 size_t heap_usable(struct heap *h, const void *p)
 {
-    unsigned     slot;
     struct slab *s;
+    uint64_t     bit = find_slot(h, h, p, &s);
 
-    if (map_holds(h->map, p) && (s = slab_at(h, p))->heap == h && s->class != CLASS_EXTENT &&
-        slab_find(h, s, p, &slot) == ERR_OK)
-        return slab_used(s, slot) ? h->class[s->class].size : 0;
+    if (bit != 0)
+        return slab_used(s, bit) ? s->size : 0;
 
     uint64_t           flags = heap_lock(h);
     uint32_t           g = medium_at(h, p);
@@ -378,14 +412,19 @@ size_t heap_usable(struct heap *h, const void *p)
     return size;
 }
 
-/* Could a request of `size` have been given a block of `usable` bytes? */
+/*
+ * Could a block of `usable` bytes stand for a request of `size`? Up to half of it may be slack: realloc leaves
+ * a block where it is that long. Alignment makes small blocks larger still.
+ */
 static bool size_fits(size_t size, size_t usable)
 {
-    if (size > usable || size > HEAP_SIZE_MAX)
-        return false;
-    if (size <= SLAB_MAX)
-        return true; /* alignment may have moved it up by classes */
-    return align_up(size, size <= LARGE_MIN ? GRAIN_BYTES : PAGE_SIZE) == usable || align_up(size, PAGE_SIZE) == usable;
+    size = size != 0 ? size : 1;
+    if (size > usable || size > usable / 2)
+        return size <= usable;
+    for (size_t align = 16; align <= SLAB_SURE && size <= SLAB_SURE; align *= 2)
+        if (align_up(size, align) <= SLAB_SURE && slab_class_size(slab_class_of[align_up(size, align) / 16]) == usable)
+            return true;
+    return align_up(size, GRAIN_BYTES) == usable || align_up(size, PAGE_SIZE) == usable;
 }
 
 err_t heap_free_sized(struct heap *h, void *p, size_t size)
@@ -403,45 +442,63 @@ err_t heap_free_sized(struct heap *h, void *p, size_t size)
     return heap_free(h, p);
 }
 
-/* Resize where it stands, or by remapping; NULL: it must be copied. */
-static void *resize_in_place(struct heap *h, void *p, size_t size, size_t usable)
+/* Resize a medium or large block where it stands, or by remapping; NULL: it must be copied. *usable: 0 for no block */
+static void *resize(struct heap *h, void *p, size_t size, size_t *usable)
 {
-    void *q = NULL;
-
-    if (usable <= SLAB_MAX)
-        return size <= usable && size > usable / 2 ? p : NULL;
-
     uint64_t flags = heap_lock(h);
     uint32_t g = medium_at(h, p);
+    bool     done = false;
 
-    if (g != 0 && size > SLAB_MAX && size <= LARGE_MIN && extent_resize(h, g, grains_of(size)))
-        q = p;
+    if (g != 0) {
+        *usable = (size_t)(extent_end(h, g) - g) << GRAIN_SHIFT;
+        done = size > SLAB_SURE && size <= LARGE_MIN && extent_resize(h, g, grains_of(size));
+    } else {
+        struct heap_large *l = large_find(h, p);
+
+        *usable = l != NULL ? l->n_pages << PAGE_SHIFT : 0;
+    }
     heap_unlock(h, flags);
-    return g == 0 && size > LARGE_MIN ? large_resize(h, p, size) : q;
+    if (done)
+        return p;
+    return g == 0 && *usable != 0 && size > LARGE_MIN ? large_resize(h, p, size) : NULL;
 }
 
-void *heap_realloc(struct heap *h, void *p, size_t size)
+static void *move(struct heap *h, void *p, size_t size, size_t usable)
 {
-    if (p == NULL)
-        return heap_alloc(h, size);
-    if (size > HEAP_SIZE_MAX)
-        return NULL;
+    void *q = heap_alloc(h, size);
 
-    size_t usable = heap_usable(h, p);
-    if (usable == 0) {
-        (void)refuse(h, p, "realloc");
-        return NULL;
-    }
-
-    void *q = resize_in_place(h, p, size != 0 ? size : 1, usable);
-    if (q != NULL)
-        return q;
-    q = heap_alloc(h, size);
     if (q == NULL)
         return size <= usable ? p : NULL;
     __builtin_memcpy(q, p, size < usable ? size : usable);
     (void)heap_free(h, p);
     return q;
+}
+
+void *heap_realloc(struct heap *h, void *p, size_t size)
+{
+    struct slab *s;
+    size_t       usable;
+
+    if (p == NULL)
+        return heap_alloc(h, size);
+    if (size > HEAP_SIZE_MAX)
+        return NULL;
+
+    uint64_t bit = find_slot(h, h, p, &s);
+
+    if (bit != 0 && slab_used(s, bit)) {
+        usable = s->size;
+        return size <= usable && size > usable / 2 ? p : move(h, p, size, usable);
+    }
+
+    void *q = resize(h, p, size != 0 ? size : 1, &usable);
+
+    if (q != NULL)
+        return q;
+    if (usable != 0)
+        return move(h, p, size, usable);
+    (void)refuse(h, p, "realloc");
+    return NULL;
 }
 
 /* ---- upkeep ------------------------------------------------------------------------------------ */

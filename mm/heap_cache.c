@@ -8,13 +8,14 @@
  * Picture     a cache is a size class of its own: same slabs, same fast path, and a constructor that runs
  *             over all slots when a slab is made, a destructor when it is unmade
  *
- * Invariants  I1  class[c->class].size != 0 and caches[c->class] == c from create to destroy
+ * Invariants  I1  class_size[c->class] != 0 and caches[c->class] == c from create to destroy
  *             I2  every free slot of a cache's slab is constructed
  * Locks       heap->lock for create and destroy
  * Failure     ERR_BUSY when all class numbers are taken, or when objects are in use at destroy
  * Sources     Bonwick, The Slab Allocator (1994)
  */
 #include "mm/heap_core.h"
+#include "mm/slab_fast.h"
 
 struct heap_cache {
     struct heap *heap;
@@ -27,7 +28,7 @@ struct heap_cache {
 static void each_slot(const struct heap *h, const struct slab *s, void (*fn)(void *))
 {
     for (unsigned i = 0; i < s->n_slots; i++)
-        fn((char *)grain_ptr(h->map, s->grain) + i * h->class[s->class].size);
+        fn((char *)grain_ptr(h->map, s->grain) + i * s->size);
 }
 
 void heap_cache_enter(struct heap *h, const struct slab *s)
@@ -55,7 +56,7 @@ static unsigned unused_class(const struct heap *h)
 {
     unsigned class = SLAB_CLASSES;
 
-    while (class < HEAP_CLASSES && h->class[class].size != 0)
+    while (class < CLASS_EXTENT && h->class_size[class] != 0)
         class++;
     return class;
 }
@@ -74,13 +75,13 @@ err_t heap_cache_create(struct heap *h, const char *name, size_t size, size_t al
     unsigned class = unused_class(h);
     uint32_t slot = (uint32_t)align_up(size, max_u64(align, 16));
 
-    if (class < HEAP_CLASSES) {
+    if (class < CLASS_EXTENT) {
         *c = (struct heap_cache){ .heap = h, .name = name, .ctor = ctor, .dtor = dtor, .class = class };
-        h->class[class] = (struct slab_class){ .size = slot, .recip = slab_recip(slot) };
+        h->class_size[class] = slot;
         h->caches[class] = c;
     }
     heap_unlock(h, flags);
-    if (class == HEAP_CLASSES) {
+    if (class == CLASS_EXTENT) {
         (void)heap_free(h, c);
         return ERR_BUSY;
     }
@@ -92,10 +93,10 @@ void *heap_cache_alloc(struct heap_cache *c)
 {
     struct heap *h = c->heap;
     uint64_t     flags = port_irq_save();
-    struct slab *s = h->cpu[port_cpu()]->head[c->class];
-    uint64_t     free = atomic_load_explicit(&s->free, memory_order_relaxed);
-    void        *p = LIKELY(free != 0) ? slab_slot(h->map, s, free, h->class[c->class].size) : slab_refill(h, c->class);
+    void        *p = slab_take(h, c->class);
 
+    if (UNLIKELY(p == NULL))
+        p = slab_refill(h, c->class);
     port_irq_restore(flags);
     return p;
 }
@@ -115,7 +116,7 @@ err_t heap_cache_destroy(struct heap_cache *c)
 
     uint64_t flags = heap_lock(h);
 
-    h->class[c->class] = (struct slab_class){ 0 };
+    h->class_size[c->class] = 0;
     h->caches[c->class] = NULL;
     heap_unlock(h, flags);
     return heap_free(h, c);

@@ -63,18 +63,17 @@ static bool slab_good(struct heap *h, const struct met *e)
     const struct heap_map *m = h->map;
     const struct slab     *s = e->slab;
     uint32_t               id = (uint32_t)(s - m->slabs);
-    uint64_t               all = ~(uint64_t)0 >> (64 - s->n_slots);
     uint64_t               free = atomic_load_explicit(&s->free, memory_order_relaxed);
     uint64_t               remote = atomic_load_explicit(&s->remote, memory_order_relaxed);
-    uint64_t               bytes = (uint64_t)s->n_slots * h->class[s->class].size;
+    uint64_t               bytes = (uint64_t)s->n_slots * s->size;
 
     FIND(!e->is_free, "slab %u lies in a free extent", id);
     FIND(s->heap == h, "slab %u belongs to another heap", id);
-    FIND(s->class < h->n_classes || h->class[s->class].size != 0, "slab %u has class %u", id, s->class);
+    FIND(h->class_size[s->class] == s->size, "slab %u has class %u", id, s->class);
     FIND(align_up(bytes, GRAIN_BYTES) == (uint64_t)(e->end - e->grain) << GRAIN_SHIFT,
          "slab %u has %llu bytes of slots in an extent of %llu", id, ULL(bytes), ULL((uint64_t)(e->end - e->grain) << GRAIN_SHIFT));
     FIND((free & remote) == 0, "slab %u: slots freed twice: %llx", id, ULL(free & remote));
-    FIND(((free | remote) & ~all) == 0, "slab %u: bits behind its %u slots: %llx", id, s->n_slots, ULL(free | remote));
+    FIND(((free | remote) & ~s->all) == 0, "slab %u: bits behind its %u slots: %llx", id, s->n_slots, ULL(free | remote));
     FIND(free == 0 || s->listed, "slab %u has free slots and is on no list", id);
     for (uint32_t cell = e->grain / GRAINS_PER_CELL; cell <= (e->end - 1) / GRAINS_PER_CELL; cell++)
         FIND(m->cells[cell] == id, "cell %u of slab %u names %u", cell, id, m->cells[cell]);
@@ -218,7 +217,7 @@ static bool count_class(struct heap *h, void *arg, const struct met *e)
         unsigned n_free = (unsigned)__builtin_popcountll(idle);
 
         c += e->slab->class;
-        c->size = h->class[e->slab->class].size;
+        c->size = e->slab->size;
         c->cache = heap_cache_name(h, e->slab->class);
         c->runs++;
         c->free += n_free;
@@ -259,9 +258,9 @@ static bool walk_extent(struct heap *h, void *arg, const struct met *e)
     if (e->slab == NULL)
         return w->fn(w->arg, &place);
     place.what = HEAP_SLOT;
-    place.size = h->class[e->slab->class].size;
+    place.size = e->slab->size;
     for (unsigned i = 0; i < e->slab->n_slots; i++, place.start += place.size)
-        if (slab_used(e->slab, i) && !w->fn(w->arg, &place))
+        if (slab_used(e->slab, (uint64_t)1 << i) && !w->fn(w->arg, &place))
             return false;
     return true;
 }

@@ -32,24 +32,24 @@ struct heap_larges {
  *   [h] heap->lock    [c] constant after heap_create    [a] atomic    [q] changed only while quiet
  */
 struct heap {
-    /* Read by every call. `self` is NULL and the sizes are 0 when calls must go the long way. */
+    /* Read by every call. `self` is NULL and fast_max is 0 when calls must go the long way. */
     struct heap      *self;              /* [q]                                             */
-    size_t            fast_max;          /* [q] largest small size                          */
-    size_t            medium_max;        /* [q] largest medium size                         */
+    size_t            fast_max;          /* [h] small_max, or 0                             */
     struct heap_map  *map;               /* [c]                                             */
     uintptr_t         base;              /* [c] copies of the map's, one load nearer        */
     const uint32_t   *cells;             /* [c]                                             */
     struct slab      *slabs;             /* [c]                                             */
-    struct slab_class class[HEAP_CLASSES]; /* [h] general ones constant, caches come and go */
     struct heap_cpu  *cpu[PORT_CPUS_MAX];  /* [a] set once by their own CPU                 */
 
     struct irqlock       lock;
     const char          *name;           /* [c]                                             */
     uint32_t             tag;            /* [c] owner of cells that belong to extents       */
-    uint32_t             n_classes;      /* [h] class[] in use                              */
+    uint32_t             class_size[HEAP_CLASSES]; /* [h] bytes of a slot, 0: unused. Caches come and go */
     struct extent_bins   bins;           /* [h]                                             */
     struct heap_larges   larges;         /* [h]                                             */
     struct heap_cache   *caches[HEAP_CLASSES]; /* [h] by class                              */
+    size_t               small_max;      /* [h] largest size that gets a slot               */
+    uint64_t             pages_small;    /* [h] with so many pages, small_max doubles       */
     uint64_t             limit_pages;    /* [c]                                             */
     uint64_t             pages, pages_peak; /* [h] held, of the window and in runs          */
     uint64_t             page_low, page_end; /* [h] pages of the window it ever held lie in here */

@@ -11,9 +11,9 @@
  *               cells    |  a  a  a  T     |  T  T  b  b     |      u32 per KiB: slab a, slab b, heap tag T
  *               grains   | start, free bits| start, free bits|      32 bytes per page: where extents begin
  *               inner    | 0               | 1               |      bit per page: an extent passes through
- *               slabs    | 48 bytes per slab: bitmap of free slots, owner, class
+ *               slabs    | 64 bytes per slab: bitmap of free slots, owner, class
  *
- *             That is 0.4 % + 0.8 % of the window's used part and 48 bytes per slab (1 to 64 slots).
+ *             That is 0.4 % + 0.8 % of the window's used part and 64 bytes per slab (1 to 64 slots).
  *
  * Invariants  I1  cells[c] == SLAB_NONE for every cell of a page that no heap holds; then its grains'
  *                 start and free bits and its inner bit are 0

@@ -26,27 +26,30 @@ struct heap_grains {
 };
 
 #define SLAB_NONE    0u
-#define CLASS_EXTENT 255 /* slab.class of a heap's tag: "this cell belongs to the heap's extents" */
+#define CLASS_EXTENT 63 /* slab.class of a heap's tag: "this cell belongs to the heap's extents"; it has no slots */
 
 /*
- * One run of slots of equal size; or a heap's tag, which marks the cells its extents own. Names are
- * indices into heap_map.slabs.
+ * One run of slots of equal size; or a heap's tag, which marks the cells its extents own and has no slots.
+ * A cache line: a call touches no other metadata, but for the cell that leads here.
  *   [o] the owning CPU with interrupts off    [c] constant while the slab lives    [a] atomic
  */
 struct slab {
-    _Atomic uint64_t free;       /* [o] bit set: slot is free; others may only look          */
-    _Atomic uint64_t remote;     /* [a] freed by other CPUs, not yet seen by the owner        */
-    struct heap     *heap;       /* [c] NULL: the descriptor is unused                        */
-    uint32_t         grain;      /* [c] first grain of the run                                */
-    uint32_t         next, prev; /* [o] list of slabs with a free slot; next: unused ones     */
-    _Atomic uint32_t inbox_next; /* [a] by whoever holds it: see mm/slab.c                    */
-    uint8_t          class;      /* [c] size class or cache, or CLASS_EXTENT                  */
-    uint8_t          owner;      /* [c] CPU                                                   */
-    uint8_t          n_slots;    /* [c]                                                       */
-    bool             listed;     /* [o] on its class's list                                   */
+    _Alignas(64) _Atomic uint64_t free; /* [o] bit set: slot is free; others may only look        */
+    _Atomic uint64_t remote;            /* [a] freed by other CPUs, not yet seen by the owner     */
+    uint64_t         all;               /* [c] a bit for each slot                                */
+    struct heap     *heap;              /* [c] NULL: the descriptor is unused                     */
+    uint32_t         grain;             /* [c] first grain of the run                             */
+    uint32_t         recip;             /* [c] ceil(2^32 / size): offset * recip >> 32 = slot     */
+    uint32_t         next, prev;        /* [o] list of slabs with a free slot; next: unused ones  */
+    _Atomic uint32_t inbox_next;        /* [a] by whoever holds it: see mm/slab.c                 */
+    uint16_t         size;              /* [c] of a slot                                  [bytes] */
+    uint8_t          class;             /* [c] size class or cache, or CLASS_EXTENT               */
+    uint8_t          owner;             /* [c] CPU                                                */
+    uint8_t          n_slots;           /* [c]                                                    */
+    bool             listed;            /* [o] on its class's list                                */
 };
 
-_Static_assert(sizeof(struct slab) == 48, "a slab's descriptor is counted in bytes per slab");
+_Static_assert(sizeof(struct slab) == 64, "a slab's descriptor is a cache line");
 
 /*
  * The metadata of a window. What is behind the pointers is usable only as far as `known` pages

@@ -37,6 +37,7 @@
 #include "mm/slab.h"
 
 #include "mm/heap_core.h"
+#include "mm/slab_fast.h"
 
 struct slab     slab_none;
 struct heap_cpu cpu_none = {
@@ -45,25 +46,30 @@ struct heap_cpu cpu_none = {
 
 /* ---- classes ------------------------------------------------------------------------------- */
 
-/* 16..256 in steps of 16, 288..512 in steps of 32: eight to a doubling, at most an eighth of waste */
+/* 16..256 in steps of 16, then eight to a doubling: at most an eighth of waste */
+#define X2(c) c, c
+#define X4(c) X2(c), X2(c)
+#define X8(c) X4(c), X4(c)
+#define X16(c) X8(c), X8(c)
 const uint8_t slab_class_of[SLAB_MAX / 16 + 1] = {
-    0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 16, 17, 17, 18, 18, 19, 19, 20, 20, 21, 21, 22, 22, 23, 23,
+    0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
+    X2(16), X2(17), X2(18), X2(19), X2(20), X2(21), X2(22), X2(23),
+    X4(24), X4(25), X4(26), X4(27), X4(28), X4(29), X4(30), X4(31),
+    X8(32), X8(33), X8(34), X8(35), X8(36), X8(37), X8(38), X8(39),
+    X16(40), X16(41), X16(42), X16(43), X16(44), X16(45), X16(46), X16(47),
 };
 
-void slab_classes(struct slab_class class[SLAB_CLASSES])
+uint32_t slab_class_size(unsigned class)
 {
-    for (uint32_t i = 0; i < SLAB_CLASSES; i++) {
-        uint32_t size = i < 16 ? (i + 1) * 16 : 256 + (i - 15) * 32;
+    unsigned doubling = class / 8 - 1; /* of 128 bytes, from class 16 on */
 
-        class[i] = (struct slab_class){ .size = size, .recip = slab_recip(size) };
-    }
+    return class < 16 ? (class + 1) * 16 : (128u << doubling) + (class % 8 + 1) * (16u << doubling);
 }
 
 /* ---- a CPU's lists ------------------------------------------------------------------------- */
 
 static struct heap_cpu *this_cpu(const struct heap *h) { return h->cpu[port_cpu()]; }
 static uint32_t         id_of(const struct heap_map *m, const struct slab *s) { return (uint32_t)(s - m->slabs); }
-static uint64_t         all_slots(const struct slab *s) { return ~(uint64_t)0 >> (64 - s->n_slots); }
 static uint64_t free_bits(const struct slab *s) { return atomic_load_explicit(&s->free, memory_order_relaxed); }
 
 static void unlist(struct heap *h, struct heap_cpu *c, struct slab *s)
@@ -79,7 +85,7 @@ static void unlist(struct heap *h, struct heap_cpu *c, struct slab *s)
     s->listed = false;
 }
 
-#define LIST_STEPS 8 /* how far an address is looked for its place */
+#define LIST_STEPS 3 /* how far an address is looked for its place */
 
 /* Lower slabs come first, as far as a short walk can tell. */
 static void list(struct heap *h, struct heap_cpu *c, struct slab *s)
@@ -107,7 +113,7 @@ static void list(struct heap *h, struct heap_cpu *c, struct slab *s)
 
 static void name_cells(struct heap *h, const struct slab *s, uint32_t name)
 {
-    uint32_t grains = ((uint32_t)s->n_slots * h->class[s->class].size + (uint32_t)GRAIN_BYTES - 1) / (uint32_t)GRAIN_BYTES;
+    uint32_t grains = ((uint32_t)s->n_slots * s->size + (uint32_t)GRAIN_BYTES - 1) / (uint32_t)GRAIN_BYTES;
     uint32_t last = (s->grain + grains - 1) / GRAINS_PER_CELL;
 
     for (uint32_t cell = s->grain / GRAINS_PER_CELL; cell <= last; cell++)
@@ -125,7 +131,7 @@ static uint32_t slots_wanted(const struct heap_cpu *c, unsigned class, uint32_t 
 static struct slab *slab_make(struct heap *h, struct heap_cpu *c, unsigned class) REQUIRES(&h->lock)
 {
     struct heap_map *m = h->map;
-    uint32_t         size = h->class[class].size;
+    uint32_t         size = h->class_size[class];
     uint32_t         n = slots_wanted(c, class, size);
     uint32_t         id, grain;
 
@@ -139,8 +145,15 @@ static struct slab *slab_make(struct heap *h, struct heap_cpu *c, unsigned class
 
     struct slab *s = map_slab(m, id);
 
-    *s = (struct slab){ .heap = h, .grain = grain, .class = (uint8_t)class, .owner = (uint8_t)port_cpu(), .n_slots = (uint8_t)n };
-    atomic_store_explicit(&s->free, all_slots(s), memory_order_relaxed);
+    *s = (struct slab){ .all = ~(uint64_t)0 >> (64 - n),
+                        .heap = h,
+                        .grain = grain,
+                        .recip = (uint32_t)((((uint64_t)1 << 32) + size - 1) / size),
+                        .size = (uint16_t)size,
+                        .class = (uint8_t)class,
+                        .owner = (uint8_t)port_cpu(),
+                        .n_slots = (uint8_t)n };
+    atomic_store_explicit(&s->free, s->all, memory_order_relaxed);
     name_cells(h, s, id);
     return s;
 }
@@ -151,7 +164,7 @@ static void slab_unmake(struct heap *h, struct heap_cpu *c, struct slab *s)
     uint64_t flags = heap_lock(h);
     uint32_t grain = s->grain;
 
-    c->bytes[s->class] -= (uint32_t)s->n_slots * h->class[s->class].size;
+    c->bytes[s->class] -= (uint32_t)s->n_slots * s->size;
     c->n_slabs[s->class]--;
     heap_cache_leave(h, s);
     name_cells(h, s, h->tag);
@@ -168,7 +181,7 @@ static unsigned unmake_empty(struct heap *h, struct heap_cpu *c)
     for (unsigned class = 0; class < HEAP_CLASSES; class++)
         for (struct slab *s = c->head[class], *next; s != &slab_none; s = next) {
             next = s->next != SLAB_NONE ? map_slab(h->map, s->next) : &slab_none;
-            if (free_bits(s) == all_slots(s)) {
+            if (free_bits(s) == s->all) {
                 unlist(h, c, s);
                 slab_unmake(h, c, s);
                 n++;
@@ -194,13 +207,13 @@ void slab_forget_all(struct heap *h)
 
 /* ---- frees ----------------------------------------------------------------------------------- */
 
-/* Slots became free in one of our own slabs. */
-static void slots_freed(struct heap *h, struct heap_cpu *c, struct slab *s, uint64_t after)
+void slab_changed(struct heap *h, struct slab *s)
 {
-    atomic_store_explicit(&s->free, after, memory_order_relaxed);
-    if (UNLIKELY(!s->listed))
+    struct heap_cpu *c = this_cpu(h);
+
+    if (!s->listed)
         list(h, c, s);
-    if (UNLIKELY(after == all_slots(s)) && (s->next != SLAB_NONE || s->prev != SLAB_NONE)) {
+    if (free_bits(s) == s->all && (s->next != SLAB_NONE || s->prev != SLAB_NONE)) {
         unlist(h, c, s);
         slab_unmake(h, c, s);
     }
@@ -220,7 +233,8 @@ static void inbox_empty(struct heap *h, struct heap_cpu *c)
         uint64_t bits = atomic_exchange_explicit(&s->remote, 0, memory_order_acquire);
 
         c->remote_frees += (uint64_t)__builtin_popcountll(bits);
-        slots_freed(h, c, s, free_bits(s) | bits);
+        atomic_store_explicit(&s->free, free_bits(s) | bits, memory_order_relaxed);
+        slab_changed(h, s);
     }
 }
 
@@ -236,30 +250,8 @@ static void post(struct heap *h, struct slab *s)
                                                   memory_order_relaxed)); /* pairs with inbox_empty() */
 }
 
-err_t slab_find(const struct heap *h, const struct slab *s, const void *p, unsigned *slot)
+err_t slab_free_remote(struct heap *h, struct slab *s, uint64_t bit)
 {
-    uint64_t offset = (uintptr_t)p - (uintptr_t)grain_ptr(h->map, s->grain);
-    uint64_t i = offset * h->class[s->class].recip >> 32;
-
-    if (i >= s->n_slots || i * h->class[s->class].size != offset)
-        return ERR_INSIDE;
-    *slot = (unsigned)i;
-    return ERR_OK;
-}
-
-err_t slab_free(struct heap *h, struct slab *s, unsigned slot)
-{
-    uint64_t bit = (uint64_t)1 << slot;
-    uint64_t free = free_bits(s);
-
-    if (UNLIKELY(((free | atomic_load_explicit(&s->remote, memory_order_relaxed)) & bit) != 0))
-        return ERR_NOT_ALLOC;
-
-    if (LIKELY(s->owner == port_cpu())) {
-        slots_freed(h, this_cpu(h), s, free | bit);
-        return ERR_OK;
-    }
-
     uint64_t before = atomic_fetch_or_explicit(&s->remote, bit, memory_order_release); /* pairs with inbox_empty() */
 
     if (UNLIKELY((before & bit) != 0))
@@ -299,7 +291,7 @@ static struct slab *slab_new(struct heap *h, struct heap_cpu *c, unsigned class)
     }
     if (s == NULL)
         return NULL;
-    c->bytes[class] += (uint32_t)s->n_slots * h->class[class].size;
+    c->bytes[class] += (uint32_t)s->n_slots * s->size;
     c->n_slabs[class]++;
     heap_cache_enter(h, s);
     list(h, c, s);
@@ -319,11 +311,11 @@ void *slab_refill(struct heap *h, unsigned class)
         (void)slab_trim(h);
 
     for (;;) {
+        void        *p = slab_take(h, class);
         struct slab *s = c->head[class];
-        uint64_t     free = free_bits(s);
 
-        if (free != 0)
-            return slab_slot(h->map, s, free, h->class[class].size);
+        if (p != NULL)
+            return p;
         if (s != &slab_none)
             unlist(h, c, s);
         else if (atomic_load_explicit(&c->inbox, memory_order_relaxed) != SLAB_NONE)

@@ -5,14 +5,10 @@
 
 #include "mm/heap_map.h"
 
-#define SLAB_MAX       512 /* largest general size                        */
-#define SLAB_CLASSES   24  /* general size classes; caches come after them */
+#define SLAB_SURE      512  /* sizes up to here live in slabs, always                        */
+#define SLAB_MAX       4096 /* and up to here when the heap is large enough not to mind       */
+#define SLAB_CLASSES   48   /* general size classes; caches come after them                   */
 #define SLAB_CACHE_MAX 4096
-
-struct slab_class {
-    uint32_t size;  /* of a slot, 0: class is not in use                 */
-    uint32_t recip; /* ceil(2^32 / size): offset * recip >> 32 = slot     */
-};
 
 /* What a CPU has in a heap: by its owner with interrupts off, unless said otherwise */
 struct heap_cpu {
@@ -29,34 +25,25 @@ extern struct heap_cpu cpu_none;  /* the CPU that has not been here yet         
 
 extern const uint8_t slab_class_of[SLAB_MAX / 16 + 1]; /* by (size + 15) / 16 */
 
-/* slab_classes - fill in the general size classes */
-void slab_classes(struct slab_class class[SLAB_CLASSES]);
-
-static inline uint32_t slab_recip(uint32_t size) { return (uint32_t)((((uint64_t)1 << 32) + size - 1) / size); }
-
-/* slab_slot - take the lowest free slot, `free` being the slab's bits, not 0 */
-static inline void *slab_slot(const struct heap_map *m, struct slab *s, uint64_t free, uint32_t size)
-{
-    atomic_store_explicit(&s->free, free & (free - 1), memory_order_relaxed);
-    return (char *)grain_ptr(m, s->grain) + (uint32_t)__builtin_ctzll(free) * size;
-}
+/* slab_class_size - bytes of a slot of general class `class` */
+uint32_t slab_class_size(unsigned class);
 
 /* slab_refill - a slot when head[class] has none; interrupts off; NULL: no memory */
 void *slab_refill(struct heap *h, unsigned class) MUST_USE;
 
-/* slab_find - slot of s that holds p: ERR_OK only for the start of a slot (used or free), else ERR_INSIDE */
-err_t slab_find(const struct heap *h, const struct slab *s, const void *p, unsigned *slot) MUST_USE;
+/* slab_free_remote - free a slot of another CPU's slab. Errors  ERR_NOT_ALLOC  it is free already */
+err_t slab_free_remote(struct heap *h, struct slab *s, uint64_t bit);
 
-/* slab_free - free a slot; interrupts off. Errors  ERR_NOT_ALLOC  it is free already */
-err_t slab_free(struct heap *h, struct slab *s, unsigned slot);
+/* slab_changed - one of our own slabs got free slots, and is empty now or was full; interrupts off */
+void slab_changed(struct heap *h, struct slab *s);
 
-/* slab_used - is the slot in use? */
-static inline bool slab_used(const struct slab *s, unsigned slot)
+/* slab_used - is the slot of this bit in use? */
+static inline bool slab_used(const struct slab *s, uint64_t bit)
 {
     uint64_t idle = atomic_load_explicit(&s->free, memory_order_relaxed) |
                     atomic_load_explicit(&s->remote, memory_order_relaxed);
 
-    return (idle >> slot & 1) == 0;
+    return (idle & bit) == 0;
 }
 
 /* slab_trim - this CPU's empty slabs go back to the extents; interrupts off; returns how many */

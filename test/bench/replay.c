@@ -2,10 +2,11 @@
 /*
  * test/bench/replay.c - play recorded allocation traces, and say how long a call takes and how little memory is enough
  *
- *   replay [--policy default|list|bitmap] [--libc] [--repeat N] [--check] [--stats] [--curve FILE] TRACE...
+ *   replay [--policy default|list|bitmap] [--libc] [--repeat N] [--no-arena] [--check] [--stats] [--curve FILE] TRACE...
  *
  *     --libc     on malloc of this process (LD_PRELOAD decides which) instead of Octavo's heap; no arena figure
  *     --repeat   best of N runs (5)
+ *     --no-arena time only
  *     --check    heap_check now and then, patterns verified
  *     --stats    what the heap looks like at the peak
  *     --curve    calls, live bytes and held bytes over time, one line per 1/500 of the trace
@@ -27,7 +28,7 @@
 
 static struct {
     enum heap_policy policy;
-    bool             libc, check, stats;
+    bool             libc, check, stats, no_arena;
     unsigned         repeat;
     const char      *curve;
 } opt = { .repeat = 5 };
@@ -42,7 +43,7 @@ static double now_ns(void)
 {
     struct timespec t;
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t); /* others on the machine do not count */
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
@@ -243,7 +244,7 @@ static void replay(const char *path)
     }
     printf("%-22s %8llu calls %7.2f ns/call (and %.2f of the replay)", name, ULL(t.n_events), (best - overhead) / (double)t.n_events,
            overhead / (double)t.n_events);
-    if (!opt.libc) {
+    if (!opt.libc && !opt.no_arena) {
         uint64_t arena = smallest_arena(&t, committed);
 
         printf("  arena %.3f  unlimited %.3f", (double)(arena * PAGE_SIZE) / (double)t.peak_bytes,
@@ -270,6 +271,8 @@ int main(int argc, char *argv[])
     for (; i < argc && strncmp(argv[i], "--", 2) == 0; i++) {
         if (strcmp(argv[i], "--libc") == 0)
             opt.libc = true;
+        else if (strcmp(argv[i], "--no-arena") == 0)
+            opt.no_arena = true;
         else if (strcmp(argv[i], "--check") == 0)
             opt.check = true;
         else if (strcmp(argv[i], "--stats") == 0)
@@ -281,7 +284,7 @@ int main(int argc, char *argv[])
         else if (strcmp(argv[i], "--curve") == 0 && i + 1 < argc)
             opt.curve = argv[++i];
         else
-            die("usage: replay [--policy NAME] [--libc] [--repeat N] [--check] [--stats] [--curve FILE] TRACE...");
+            die("usage: replay [--policy NAME] [--libc] [--repeat N] [--no-arena] [--check] [--stats] [--curve FILE] TRACE...");
     }
     if (i == argc || opt.repeat == 0)
         die("no trace");

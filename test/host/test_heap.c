@@ -75,17 +75,17 @@ static void waste_is_less_than_an_eighth_from_128_bytes_on(void **state)
 static void freed_neighbours_merge(void **state)
 {
     (void)state;
-    char             *a = heap_alloc(heap, 2048), *b = heap_alloc(heap, 2048), *c = heap_alloc(heap, 2048);
+    char             *a = heap_alloc(heap, 20480), *b = heap_alloc(heap, 20480), *c = heap_alloc(heap, 20480);
     struct heap_stats s;
 
-    assert_ptr_equal(b, a + 2048);
-    assert_ptr_equal(c, b + 2048);
+    assert_ptr_equal(b, a + 20480);
+    assert_ptr_equal(c, b + 20480);
     assert_int_equal(heap_free(heap, a), ERR_OK);
     assert_int_equal(heap_free(heap, c), ERR_OK);
     assert_int_equal(heap_free(heap, b), ERR_OK);
     heap_stats(heap, &s);
     assert_int_equal(s.extent_free, 1);
-    assert_ptr_equal(heap_alloc(heap, 6000), a);
+    assert_ptr_equal(heap_alloc(heap, 60000), a);
 }
 
 static void size_zero_gives_a_block_of_its_own(void **state)
