@@ -14,12 +14,8 @@ if [ -z "$dir" ]; then echo "esp.sh: which folder? make esp DIR=/boot/efi" >&2; 
 if [ ! -d "$dir" ]; then echo "esp.sh: $dir is no folder" >&2; exit 2; fi
 
 # FAT keeps letters in whatever case they came; a second spelling would be the same file.
-boot=$dir/EFI/BOOT
-target=$boot/BOOTX64.EFI
-if [ -d "$dir/EFI" ]; then
-    found=$(find "$dir/EFI" -ipath "$dir/EFI/BOOT/BOOTX64.EFI" | head -n 1)
-    target=${found:-$target}
-fi
+found=$(find "$dir" -maxdepth 3 -ipath "$dir/EFI/BOOT/BOOTX64.EFI" | head -n 1)
+target=${found:-$dir/EFI/BOOT/BOOTX64.EFI}
 if [ -e "$target" ] && ! grep -aq 'octavo: ready' "$target"; then
     if ! $force; then
         echo "esp.sh: $target is another boot loader; left alone (make esp DIR=$dir FORCE=1 replaces it)" >&2

@@ -73,22 +73,19 @@ def find_image_table():
     return None
 
 
-def headers(file_or_base):
-    """What identifies an image: entry point, size and section table of its PE header."""
-    get = file_or_base if callable(file_or_base) else lambda at, n: read(file_or_base + at, n)
-    pe = struct.unpack("<I", get(0x3C, 4))[0]
+def headers(get):
+    """From get(offset, n): the base an image is linked for, and what tells it from others (entry, .text, .data)."""
+    pe, = struct.unpack("<I", get(0x3C, 4))
     n_sections, optional_bytes = struct.unpack("<H12xH", get(pe + 6, 16))
-    entry, = struct.unpack("<I", get(pe + 24 + 16, 4))
-    image_bytes, = struct.unpack("<I", get(pe + 24 + 56, 4))
+    entry, = struct.unpack("<I", get(pe + 40, 4))
+    linked_at, = struct.unpack("<Q", get(pe + 48, 8))
     table = get(pe + 24 + optional_bytes, 40 * n_sections)
-    sections = [struct.unpack("<8sII", table[40 * i:40 * i + 16]) for i in range(n_sections)]
-    loaded = [(name.rstrip(b"\0").decode(), size, at) for name, size, at in sections
-              if name.rstrip(b"\0") in (b".text", b".data", b".rdata")]
-    return entry, image_bytes, loaded
+    sections = [struct.unpack_from("<8sII", table, 40 * i) for i in range(n_sections)]
+    return linked_at, (entry, [s for s in sections if s[0].rstrip(b"\0") in (b".text", b".data")])
 
 
 def find_base(table, wanted):
-    """Base of the image with these headers, or None. A list entry leads to EFI_LOADED_IMAGE_PROTOCOL."""
+    """Base of the image that is so, or None. A list entry leads to EFI_LOADED_IMAGE_PROTOCOL."""
     n_entries, entries = number(table + 4, 4), number(table + 8)
     for i in range(n_entries):
         info = number(entries + 8 * i)
@@ -96,7 +93,7 @@ def find_base(table, wanted):
             continue
         base = number(number(info + 8) + 64)
         try:
-            if read(base, 2) == b"MZ" and headers(base)[0::2] == wanted[0::2]:
+            if read(base, 2) == b"MZ" and headers(lambda at, n: read(base + at, n))[1] == wanted:
                 return base
         except (gdb.MemoryError, struct.error):
             continue
@@ -144,12 +141,11 @@ class Attach(gdb.Command):
         gdb.execute("set architecture i386:x86-64", to_string=True)
         with open(symbols, "rb") as f:
             content = f.read()
-        wanted = headers(lambda at, n: content[at:at + n])
+        linked_at, wanted = headers(lambda at, n: content[at:at + n])
         with silence():
             gdb.execute(f"target remote {where}")
             base, late = run_to_image(wanted)
-        sections = "".join(f" -s {name} {base + at:#x}" for name, _, at in wanted[2])
-        gdb.execute(f"add-symbol-file {symbols}{sections}", to_string=True)
+        gdb.execute(f"add-symbol-file {symbols} -o {base - linked_at}", to_string=True)
         print(f"Octavo is at {base:#x}")
         if late:
             print("it was running already: stopped somewhere in it or in the firmware")
