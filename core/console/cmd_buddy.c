@@ -17,7 +17,7 @@
 #include "mm/picture.h"
 #include "mm/range.h"
 
-#define LABEL_COLUMNS   14 /* "buddy[10]---> "                                    */
+#define LABEL_COLUMNS   13 /* "buddy[10]---> "                                    */
 #define SUMMARY_COLUMNS 38 /* " 123456 free, 512 KiB, 123456-byte bitmap"         */
 #define BAND_MIN        16
 #define BANDS_WHOLE     4  /* of all memory: a screenful                          */

@@ -30,11 +30,11 @@ struct command {
  */
 
 /*
- * shell_run - run a line: commands separated by ';', words by blanks, "#" starts a comment
+ * shell_run - run a line of text: commands separated by ';', words by blanks, "#" starts a comment
  *
  *   Returns ERR_OK if every command succeeded, else the first error; all commands run in any case.
  */
-err_t shell_run(const char *line) MUST_USE;
+err_t shell_run(const char *text) MUST_USE;
 
 /* shell_exec_status - 1 if a command of octavo.conf failed, else 0 */
 int shell_exec_status(void);

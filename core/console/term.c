@@ -40,7 +40,8 @@ static void normal_colours(struct term *t)
 
 void term_start(struct term *t, term_cell_t *cells, unsigned cols, unsigned rows, unsigned lines)
 {
-    *t = (struct term){ .cells = cells, .cols = cols, .rows = rows, .lines = lines, .changed_from = rows };
+    *t = (struct term){ .cols = cols, .rows = rows, .lines = lines, .changed_from = rows };
+    t->cells = cells;
     normal_colours(t);
     fill(t, 0, (size_t)rows * cols);
 }
