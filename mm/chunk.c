@@ -187,19 +187,19 @@ static inline struct units *word_open(struct chunk *c, unsigned r, unsigned w)
 /* ---- hiding and showing: units of one level leave or join what is free ---------------------------- */
 
 /* The units are marked already; this keeps everything above them true */
-static inline void hide_frames(struct chunk *c, unsigned r, unsigned w, struct units *u, uint64_t mask)
+static inline void hide_frames(struct chunk *c, unsigned r, unsigned w, const struct units *u, unsigned n)
 {
-    c->n_free -= bits_count(mask);
+    c->n_free -= n;
     word_lower(c, r, w, bits_order(units_avail(*u)));
 }
 
 /* A free word has free blocks of all orders: as long as one is left, only the words' own bits change */
-static void hide_words(struct chunk *c, unsigned r, uint64_t mask)
+static inline void hide_words(struct chunk *c, unsigned r, uint64_t mask, unsigned n)
 {
     struct chunk_row *row = &c->maps->row[r];
     uint64_t          left = units_avail(row->words);
 
-    c->n_free -= bits_count(mask) << CHUNK_W0;
+    c->n_free -= n << CHUNK_W0;
     for (unsigned j = 0; j < CHUNK_W0; j++)
         row->any[j] &= ~mask;
     for (unsigned j = 0; left == 0 && j < CHUNK_W0; j++)
@@ -216,12 +216,12 @@ static void hide_rows(struct chunk *c, uint64_t mask)
     c->moved = true;
 }
 
-static void show_words(struct chunk *c, unsigned r, uint64_t mask)
+static inline void show_words(struct chunk *c, unsigned r, uint64_t mask, unsigned n)
 {
     struct chunk_row *row = &c->maps->row[r];
     bool              first = units_avail(row->words) == mask;
 
-    c->n_free += bits_count(mask) << CHUNK_W0;
+    c->n_free += n << CHUNK_W0;
     for (unsigned j = 0; j < CHUNK_W0; j++)
         row->any[j] |= mask;
     for (unsigned j = 0; first && j < CHUNK_W0; j++)
@@ -267,33 +267,68 @@ bool chunk_needs_maps(const struct chunk *c, unsigned at, unsigned n)
 
 /* ---- blocks ------------------------------------------------------------------------------------------ */
 
+/* 2^order frames from bit b of word w of row r on; the word was opened */
+static inline void take_frames(struct chunk *c, unsigned r, unsigned w, struct units *u, unsigned b, unsigned order)
+{
+    u->free &= ~bits_run(b, order);
+    u->heads |= bit(b);
+    hide_frames(c, r, w, u, 1u << order);
+}
+
+/* 2^(order - CHUNK_W0) words from word w of row r on; the row was opened */
+static inline void take_words(struct chunk *c, unsigned r, unsigned w, unsigned order)
+{
+    struct units *words = &c->maps->row[r].words;
+    uint64_t      mask = bits_run(w, order - CHUNK_W0);
+
+    words->free &= ~mask;
+    words->heads |= bit(w);
+    hide_words(c, r, mask, 1u << (order - CHUNK_W0));
+}
+
 void chunk_take(struct chunk *c, unsigned at, unsigned order)
 {
-    unsigned r = row_of(at);
+    unsigned r = row_of(at), w = word_in_row(at);
 
-    if (order < CHUNK_W0) {
-        unsigned      w = word_in_row(at);
-        struct units *u = word_open(c, r, w);
-        uint64_t      mask = bits_run(bit_of(at), order);
-
-        u->free &= ~mask;
-        u->heads |= bit(bit_of(at));
-        hide_frames(c, r, w, u, mask);
-    } else if (order < ROW_ORDER) {
-        unsigned w = word_in_row(at);
-        uint64_t mask = bits_run(w, order - CHUNK_W0);
-
-        row_open(c, r);
-        c->maps->row[r].words.free &= ~mask;
-        c->maps->row[r].words.heads |= bit(w);
-        hide_words(c, r, mask);
-    } else {
+    if (order >= ROW_ORDER) {
         uint64_t mask = bits_run(r, order - ROW_ORDER);
 
         c->rows.free &= ~mask;
         c->rows.heads |= bit(r);
         hide_rows(c, mask);
+    } else if (order >= CHUNK_W0) {
+        row_open(c, r);
+        take_words(c, r, w, order);
+    } else {
+        take_frames(c, r, w, word_open(c, r, w), bit_of(at), order);
     }
+}
+
+bool chunk_take_lowest(struct chunk *c, unsigned order, uint64_t rows, unsigned *at)
+{
+    unsigned r, w, b;
+
+    if ((c->any[order] & rows) == 0)
+        return false;
+    r = bits_first(c->any[order] & rows);
+    row_open(c, r);
+
+    const struct chunk_row *row = &c->maps->row[r];
+
+    if (order >= CHUNK_W0) {
+        w = bits_first(bits_runs(units_avail(row->words), order - CHUNK_W0));
+        take_words(c, r, w, order);
+        *at = (r << ROW_ORDER) + (w << CHUNK_W0);
+    } else {
+        w = bits_first(row->any[order]);
+
+        struct units *u = word_open(c, r, w);
+
+        b = bits_first(bits_runs(units_avail(*u), order));
+        take_frames(c, r, w, u, b, order);
+        *at = (r << ROW_ORDER) + (w << CHUNK_W0) + b;
+    }
+    return true;
 }
 
 void chunk_give(struct chunk *c, unsigned at, unsigned order)
@@ -315,7 +350,7 @@ void chunk_give(struct chunk *c, unsigned at, unsigned order)
 
         words->free |= mask;
         words->heads &= ~bit(w);
-        show_words(c, r, mask);
+        show_words(c, r, mask, 1u << (order - CHUNK_W0));
         words_freed(c, r, w, order - CHUNK_W0);
     } else {
         uint64_t mask = bits_run(r, order - ROW_ORDER);
@@ -324,6 +359,28 @@ void chunk_give(struct chunk *c, unsigned at, unsigned order)
         c->rows.heads &= ~bit(r);
         show_rows(c, mask);
     }
+}
+
+bool chunk_give_words(struct chunk *c, unsigned at, unsigned order)
+{
+    unsigned      r = row_of(at), w = word_in_row(at), real;
+    struct units *words;
+    uint64_t      mask;
+
+    if (bit_of(at) != 0 || (c->cut & bit(r)) == 0)
+        return false;
+    words = &c->maps->row[r].words;
+    if ((words->heads & ~words->free & bit(w)) == 0)
+        return false;
+    real = chunk_words_order(c, r, w);
+    if (order != CHUNK_ANY_ORDER && order != real)
+        return false;
+    mask = bits_run(w, real - CHUNK_W0);
+    words->free |= mask;
+    words->heads ^= bit(w);
+    show_words(c, r, mask, 1u << (real - CHUNK_W0));
+    words_freed(c, r, w, real - CHUNK_W0);
+    return true;
 }
 
 /* The order of the largest block that starts at `at` and ends by `end` */
@@ -384,7 +441,7 @@ void chunk_reserve(struct chunk *c, unsigned at, unsigned n)
             (c->maps->row[r].words.free & bit(w)) != 0) {
             step = WORD_FRAMES;
             c->maps->row[r].words.heads |= bit(w);
-            hide_words(c, r, bit(w));
+            hide_words(c, r, bit(w), 1);
             continue;
         }
         step = (unsigned)min_u64(end - at, WORD_FRAMES - bit_of(at));
@@ -408,7 +465,7 @@ void chunk_release(struct chunk *c, unsigned at, unsigned n)
             (c->maps->row[r].words.free & bit(w)) != 0) {
             step = WORD_FRAMES;
             c->maps->row[r].words.heads &= ~bit(w);
-            show_words(c, r, bit(w));
+            show_words(c, r, bit(w), 1);
             words_freed(c, r, w, 0);
             continue;
         }
@@ -439,7 +496,7 @@ void chunk_take_singles(struct chunk *c, unsigned word, uint64_t mask)
 
     u->free &= ~mask;
     u->heads |= mask;
-    hide_frames(c, r, w, u, mask);
+    hide_frames(c, r, w, u, bits_count(mask));
 }
 
 void chunk_claim(struct chunk *c, unsigned word, uint64_t mask)
@@ -448,7 +505,7 @@ void chunk_claim(struct chunk *c, unsigned word, uint64_t mask)
     struct units *u = word_open(c, r, w);
 
     u->heads |= mask;
-    hide_frames(c, r, w, u, mask);
+    hide_frames(c, r, w, u, bits_count(mask));
 }
 
 void chunk_unclaim(struct chunk *c, unsigned word, uint64_t out, uint64_t back)

@@ -99,6 +99,9 @@ void chunk_open(struct chunk *c, bool free);
 /* chunk_order - the order of the largest free block, -1 when nothing is free */
 int chunk_order(const struct chunk *c);
 
+/* chunk_words_order - in a cut row, word w is the first of a block of words: the block's order */
+unsigned chunk_words_order(const struct chunk *c, unsigned r, unsigned w);
+
 /* chunk_look - what frame `at` belongs to */
 struct chunk_look chunk_look(const struct chunk *c, unsigned at);
 
@@ -132,6 +135,15 @@ bool chunk_needs_maps(const struct chunk *c, unsigned at, unsigned n);
 /* A free block becomes allocated; an allocated one becomes free. What is asked for has been checked. */
 void chunk_take(struct chunk *c, unsigned at, unsigned order);
 void chunk_give(struct chunk *c, unsigned at, unsigned order);
+
+/* chunk_rows - the rows of [lo, hi), both multiples of a row's frames, as a mask */
+static inline uint64_t chunk_rows(unsigned lo, unsigned hi) { return bits_below(row_of(hi)) & ~bits_below(row_of(lo)); }
+
+/*
+ * chunk_take_lowest - find and take in one: the lowest block of 2^order frames, order < ROW_ORDER, in these
+ * rows; there are maps. False, and nothing done, if there is none
+ */
+bool chunk_take_lowest(struct chunk *c, unsigned order, uint64_t rows, unsigned *at);
 
 /*
  * chunk_raise - a word's frames have a free run of 2^order frames that the summaries do not know of yet
@@ -173,6 +185,11 @@ static inline bool chunk_give_frame(struct chunk *c, unsigned at)
     chunk_shown(c, at, u);
     return true;
 }
+
+#define CHUNK_ANY_ORDER (CHUNK_ORDER + 1)
+
+/* chunk_give_words - the same for a block of whole words smaller than a row, of this order (or any) */
+bool chunk_give_words(struct chunk *c, unsigned at, unsigned order);
 
 /* [at, at + n), all free, becomes neighbouring blocks, as few as possible */
 void chunk_take_run(struct chunk *c, unsigned at, unsigned n);

@@ -17,7 +17,7 @@
 
 /* ---- what is where ----------------------------------------------------------------------------- */
 
-/* Is this unit inside a block that starts below it (or its first unit)? At level 0 the bits say so. */
+/* Is this unit inside a block that starts below it? (Of frames, the bits themselves say so.) */
 static inline bool word_is_inside(const struct chunk *c, unsigned r, unsigned w)
 {
     const struct chunk_row *row = &c->maps->row[r];
@@ -33,27 +33,34 @@ static bool row_is_inside(const struct chunk *c, unsigned r)
 
 static inline bool is_inside(const struct chunk *c, unsigned level, unsigned r, unsigned unit)
 {
-    switch (level) {
-    case 0:
-        return ((c->maps->word[r].free | c->maps->word[r].heads) & bit(unit)) == 0;
-    case 1:
-        return word_is_inside(c, r, unit);
-    default:
-        return row_is_inside(c, unit);
-    }
+    return level == 1 ? word_is_inside(c, r, unit) : row_is_inside(c, unit);
 }
 
 /*
- * Unit `at` of a set of 2^log units, at its level, is the first of a block: of which order? Doubling it
- * is right exactly if the unit behind it is inside a block, which can only be this one.
+ * Unit `at` of a set of 2^log units, at its level, is the first of a block: of which order?
+ *
+ *   It ends before the next unit that the set itself tells about, and is aligned. Frames are all told
+ *   about; words and rows may be cut, and are then told about below. If the unit in the middle
+ *   of the largest block that this allows is inside a block, then of this one, since none starts between;
+ *   else the same is asked of half of it.
  */
-static inline unsigned block_order(const struct chunk *c, unsigned level, unsigned set, unsigned at, unsigned log)
+static inline unsigned block_order(const struct chunk *c, unsigned level, unsigned set, struct units u, unsigned at,
+                                   unsigned log)
 {
-    unsigned order = 0;
+    uint64_t next = (u.free | u.heads) >> at >> 1;
+    unsigned room = next != 0 ? bits_first(next) + 1 : (1u << log) - at;
+    unsigned order = log2_down(room);
 
-    while (order < log && is_aligned(at, (uint64_t)2 << order) && is_inside(c, level, set, at + (1u << order)))
-        order++;
+    if (at != 0 && bits_first(at) < order)
+        order = bits_first(at);
+    while (level > 0 && order > 0 && !is_inside(c, level, set, at + (1u << (order - 1))))
+        order--;
     return order;
+}
+
+unsigned chunk_words_order(const struct chunk *c, unsigned r, unsigned w)
+{
+    return CHUNK_W0 + block_order(c, 1, r, c->maps->row[r].words, w, CHUNK_W1);
 }
 
 /* The answer for unit `at` of a set whose first frame is `base`, a unit being 2^shift frames */
@@ -71,7 +78,7 @@ static struct chunk_look look_unit(const struct chunk *c, unsigned level, unsign
     } else {
         look.state = (u.heads & bit(at)) != 0 ? FRAME_BLOCK : FRAME_INSIDE;
         at = bits_last(u.heads & ~u.free & bits_below(at + 1));
-        look.order += block_order(c, level, set, at, log);
+        look.order += block_order(c, level, set, u, at, log);
     }
     look.first = base + (at << shift);
     return look;
@@ -94,31 +101,17 @@ struct chunk_look chunk_look(const struct chunk *c, unsigned at)
     return look;
 }
 
-/* As chunk_look, for the first unit of a block in a cut row; the rest is for chunk_look itself */
-static inline bool starts_block(const struct chunk *c, unsigned at, unsigned *order)
-{
-    unsigned     r = row_of(at), w = word_in_row(at), b = bit_of(at);
-    struct units u = c->maps->word[word_of(at)];
-
-    if (LIKELY((u.heads & ~u.free & bit(b)) != 0)) { /* its end is where something else starts */
-        uint64_t next = (u.free | u.heads) >> b >> 1;
-
-        *order = next != 0 ? bits_first(next) + 1 : WORD_FRAMES - b;
-        *order = log2_down(*order);
-        return true;
-    }
-    u = c->maps->row[r].words;
-    if (b != 0 || (u.heads & ~u.free & bit(w)) == 0)
-        return false;
-    *order = CHUNK_W0 + block_order(c, 1, r, w, CHUNK_W1);
-    return true;
-}
-
 err_t chunk_block(const struct chunk *c, unsigned at, unsigned *order)
 {
-    if (LIKELY((c->cut & bit(row_of(at))) != 0) && LIKELY(starts_block(c, at, order)))
-        return ERR_OK;
+    if (LIKELY((c->cut & bit(row_of(at))) != 0)) {
+        struct units u = c->maps->word[word_of(at)];
+        unsigned     b = bit_of(at);
 
+        if (LIKELY((u.heads & ~u.free & bit(b)) != 0)) {
+            *order = block_order(c, 0, word_of(at), u, b, CHUNK_W0);
+            return ERR_OK;
+        }
+    }
     struct chunk_look look = chunk_look(c, at);
 
     switch (look.state) {
@@ -193,12 +186,6 @@ static inline bool find_in_row(const struct chunk *c, unsigned r, unsigned order
     return false;
 }
 
-/* Rows [lo, hi) */
-static inline uint64_t rows_between(unsigned lo, unsigned hi)
-{
-    return bits_below(hi) & ~bits_below(lo);
-}
-
 /* chunk_find for a window of whole rows: what the summaries name lies inside it */
 static inline bool find_in_rows(const struct chunk *c, unsigned order, uint64_t window, unsigned *at)
 {
@@ -229,7 +216,7 @@ bool chunk_find(const struct chunk *c, unsigned order, unsigned lo, unsigned hi,
     if (UNLIKELY(hi < lo || hi - lo < 1u << order))
         return false;
     if (LIKELY(is_aligned(lo | hi, ROW_FRAMES)) && order <= ROW_ORDER)
-        return find_in_rows(c, order, rows_between(row_of(lo), row_of(hi)), at);
+        return find_in_rows(c, order, chunk_rows(lo, hi), at);
 
     unsigned last = hi - (1u << order);
 

@@ -158,13 +158,10 @@ static bool take_block(struct fchunk *z, unsigned order, unsigned lo, unsigned h
     bool placed;
 
     do {
-        if (!chunk_find(&z->c, order, lo, hi, at))
-            return false;
-        if (!chunk_cut_ready(z, *at, 1u << order, &placed))
+        if (!chunk_find(&z->c, order, lo, hi, at) || !chunk_cut_ready(z, *at, 1u << order, &placed))
             return false;
     } while (UNLIKELY(placed));
     chunk_take(&z->c, *at, order);
-    chunk_settled(z);
     return true;
 }
 
@@ -179,17 +176,46 @@ bool frame_take(unsigned order, uint64_t lo, uint64_t hi, pfn_t *out)
         uint64_t flags = chunk_lock(z);
         bool     found = take_block(z, order, window[0], window[1], &at);
 
+        chunk_settled(z);
         chunk_unlock(z, flags);
         if (LIKELY(found)) {
-            *out = chunk_pfn(z, at);
+            *out = pfn((i << CHUNK_ORDER) + at);
             return true;
         }
     }
     return false;
 }
 
+#define CHUNK_4G (4 * GIB >> PAGE_SHIFT >> CHUNK_ORDER) /* the first of the highest zone */
+
+/* The way that nearly all requests go: order < ROW_ORDER, and the chunk that is first in turn is cut already */
+static inline bool take_quickly(unsigned order, pfn_t *out)
+{
+    uint64_t i = chunks_next(order, CHUNK_4G, UINT64_MAX), rows = TOP_FULL;
+
+    if (i == BITS_NONE)
+        i = chunks_next(order, 0, UINT64_MAX);
+    if (UNLIKELY(i == BITS_NONE))
+        return false;
+    if (i == 0)
+        rows &= ~bit(0); /* below 16 MiB */
+
+    struct fchunk *z = &fr.chunk[i];
+    uint64_t       flags = chunk_lock(z);
+    unsigned       at;
+    bool           found = LIKELY(z->c.maps != NULL) && chunk_take_lowest(&z->c, order, rows, &at);
+
+    chunk_settled(z);
+    chunk_unlock(z, flags);
+    if (LIKELY(found))
+        *out = pfn((i << CHUNK_ORDER) + at);
+    return found;
+}
+
 static bool take_anywhere(unsigned order, pfn_t *out)
 {
+    if (LIKELY(order < ROW_ORDER) && take_quickly(order, out))
+        return true;
     for (size_t i = 0; i < ARRAY_LEN(by_default); i++)
         if (frame_take(order, by_default[i][0], by_default[i][1], out))
             return true;
@@ -314,8 +340,6 @@ err_t frame_refuse(pfn_t f, err_t err)
     return err;
 }
 
-#define ANY_ORDER (FRAME_ORDER_MAX + 1)
-
 /* What chunk z says to giving back the block at `at`; done, if it agrees */
 static err_t give_block(struct fchunk *z, pfn_t f, unsigned order) REQUIRES(z->lock)
 {
@@ -323,61 +347,63 @@ static err_t give_block(struct fchunk *z, pfn_t f, unsigned order) REQUIRES(z->l
     err_t    err = chunk_block(&z->c, at, &real);
 
     if (UNLIKELY(err == ERR_RESERVED))
-        return claim_give_remote(z, f, order == 0 || order == ANY_ORDER);
+        return claim_give_remote(z, f, order == 0 || order == CHUNK_ANY_ORDER);
     if (UNLIKELY(err != ERR_OK))
         return err;
-    if (UNLIKELY(order != ANY_ORDER && order != real))
+    if (UNLIKELY(order != CHUNK_ANY_ORDER && order != real))
         return ERR_ORDER;
     chunk_give(&z->c, at, real);
     return ERR_OK;
 }
 
-static err_t free_slow(pfn_t f, unsigned order)
+/* Give back through the chunk; interrupts are off and come back as `flags` says */
+static inline err_t free_in_chunk(pfn_t f, unsigned order, unsigned cpu, uint64_t flags)
 {
-    if (UNLIKELY(chunk_no(f) >= fr.n_chunks))
+    if (UNLIKELY(chunk_no(f) >= fr.n_chunks)) {
+        port_irq_restore(flags);
         return frame_refuse(f, ERR_OUTSIDE);
+    }
 
     struct fchunk *z = &fr.chunk[chunk_no(f)];
-    uint64_t       flags = chunk_lock(z);
-    err_t          err = give_block(z, f, order);
+    unsigned       at = chunk_at(f);
+    err_t          err = ERR_OK;
 
-    chunk_drop(z, flags);
+    biased_take(&z->lock, cpu);
+    if (!(bit_of(at) == 0 && order != 0 && chunk_give_words(&z->c, at, order)) &&
+        !((order == 0 || order == CHUNK_ANY_ORDER) && chunk_give_frame(&z->c, at)))
+        err = give_block(z, f, order);
+    if (UNLIKELY(z->c.moved || maps_idle(z))) {
+        chunk_drop(z, flags);
+    } else {
+        biased_drop(&z->lock, cpu);
+        port_irq_restore(flags);
+    }
     return LIKELY(err == ERR_OK) ? ERR_OK : frame_refuse(f, err);
 }
 
-/* One frame, and neither this CPU's claim nor its chunk finds anything unusual about it */
-static inline bool free_fast(pfn_t f)
+static inline err_t free_block(pfn_t f, unsigned order)
 {
     uint64_t      flags = port_irq_save();
     unsigned      cpu = port_cpu();
     struct claim *c = &claims[cpu];
-    bool          given = false;
 
-    if (f.idx - claim_get(c->base) < WORD_FRAMES && claim_enter(c)) {
-        given = claim_give(c, f);
+    if ((order == 0 || order == CHUNK_ANY_ORDER) && f.idx - claim_get(c->base) < WORD_FRAMES && claim_enter(c)) {
+        bool given = claim_give(c, f);
+
         claim_leave(c);
-    } else if (LIKELY(chunk_no(f) < fr.n_chunks)) {
-        struct fchunk *z = &fr.chunk[chunk_no(f)];
-
-        biased_take(&z->lock, cpu);
-        given = chunk_give_frame(&z->c, chunk_at(f));
-        if (UNLIKELY(z->c.moved || maps_idle(z))) {
-            chunk_drop(z, flags);
-            return given;
+        if (LIKELY(given)) {
+            port_irq_restore(flags);
+            return ERR_OK;
         }
-        biased_drop(&z->lock, cpu);
     }
-    port_irq_restore(flags);
-    return given;
+    return free_in_chunk(f, order, cpu, flags);
 }
 
-err_t frame_free(pfn_t f) { return LIKELY(free_fast(f)) ? ERR_OK : free_slow(f, ANY_ORDER); }
+err_t frame_free(pfn_t f) { return free_block(f, CHUNK_ANY_ORDER); }
 
 err_t frame_free_order(pfn_t f, unsigned order)
 {
-    if (order > FRAME_ORDER_MAX)
-        return frame_refuse(f, ERR_ORDER);
-    return order == 0 && free_fast(f) ? ERR_OK : free_slow(f, order);
+    return order <= FRAME_ORDER_MAX ? free_block(f, order) : frame_refuse(f, ERR_ORDER);
 }
 
 /* How many of in[0..n), from the first on, lie in the same word, none of them twice; *mask: which */

@@ -76,7 +76,15 @@ static inline void chunk_window(uint64_t i, uint64_t lo, uint64_t hi, unsigned w
 /* chunks_next - the lowest chunk from i on that may have a free block of this order in [lo, hi) */
 static inline uint64_t chunks_next(unsigned order, uint64_t i, uint64_t hi)
 {
-    i = bits_next(&fr.with[order], i);
+    const struct bits *b = &fr.with[order];
+
+    if (LIKELY(i < BITS_WORD)) { /* 64 GiB, and what is there lies in the first word */
+        uint64_t word = __atomic_load_n(&b->level[0][0], __ATOMIC_RELAXED) & ~bits_below((unsigned)i);
+
+        if (LIKELY(word != 0))
+            return (uint64_t)bits_first(word) << CHUNK_ORDER < hi ? bits_first(word) : BITS_NONE;
+    }
+    i = bits_next(b, i);
     return i != BITS_NONE && i << CHUNK_ORDER < hi ? i : BITS_NONE;
 }
 
