@@ -8,6 +8,7 @@
 #include "core/console/shell.h"
 
 #define COMMAND_TABLES(X)                                                                         \
+    X(commands_bench)                                                                             \
     X(commands_buddy)                                                                             \
     X(commands_frames)                                                                            \
     X(commands_help)                                                                              \
