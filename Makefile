@@ -21,6 +21,7 @@ NM    ?= llvm-nm
 HOSTCC ?= gcc
 PYTHON ?= /usr/bin/python3
 T ?=
+comma := ,
 SECONDS ?= 60
 B := build
 Q := $(if $(V),,@)
@@ -119,6 +120,16 @@ $(B)/host/bench-%: $(B)/host/obj/test/bench/bench_%.o $(B)/host/liboctavo.a
 	$(Q)$(HOSTCC) -o $@ $^ -pthread
 $(B)/san/test_%: $(B)/san/obj/test/host/test_%.o $(B)/san/liboctavo.a
 	$(Q)$(HOSTCC) -fsanitize=address,undefined -o $@ $^ -lcmocka -pthread
+# Tests with several CPUs are built with ThreadSanitizer instead.
+TSAN_CFLAGS := $(filter-out -fsanitize=address$(comma)undefined,$(SAN_CFLAGS)) -fsanitize=thread
+$(B)/tsan/obj/%.o: %.c Makefile
+	$(call say,TSAN,$<)
+	$(Q)mkdir -p $(@D) && $(HOSTCC) $(TSAN_CFLAGS) -MMD -MP -c $< -o $@
+$(B)/tsan/liboctavo.a: $(LIB_SRC:%.c=$(B)/tsan/obj/%.o) $(TEST_HELP:%.c=$(B)/tsan/obj/%.o)
+	$(Q)rm -f $@ && ar rcsD $@ $^
+$(B)/san/test_%_smp: $(B)/tsan/obj/test/host/test_%_smp.o $(B)/tsan/liboctavo.a
+	$(Q)mkdir -p $(@D) && $(HOSTCC) -fsanitize=thread -o $@ $^ -lcmocka -pthread
+
 # Each fuzz target twice: with libFuzzer, and as a test that replays its corpus.
 FUZZERS := $(patsubst test/fuzz/fuzz_%.c,$(B)/fuzz/%,$(wildcard test/fuzz/fuzz_*.c))
 TESTS   += $(FUZZERS:$(B)/fuzz/%=$(B)/san/test_fuzz_%)
