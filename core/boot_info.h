@@ -21,7 +21,7 @@ struct boot_config {
     char     exec[BOOT_CONFIG_TEXT];   /* console commands to run after boot, "" = none         */
     char     unknown[BOOT_CONFIG_TEXT];/* what was not understood, one complaint a line         */
     unsigned console;                  /* BOOT_CONSOLE_*                                        */
-    unsigned paging;                   /* 4, 5, or 0 = as good as the CPU allows ("auto")       */
+    unsigned paging;                   /* 4, 5, or 0 = as the firmware left it ("auto")         */
     unsigned log_level;                /* enum port_level: what is printed; the log keeps all   */
     unsigned debug_exit_port;          /* QEMU's isa-debug-exit, 0 = there is none: not touched */
     bool     heap_debug, tables_check, tlb_check;

@@ -28,6 +28,7 @@
 #include "core/x86/cpuid.h"
 #include "core/x86/gdt.h"
 #include "core/x86/image.h"
+#include "core/x86/la57.h"
 #include "core/x86/paging.h"
 #include "core/x86/time.h"
 #include "core/x86/trap.h"
@@ -192,6 +193,17 @@ static void start_devices(const struct boot_info *b)
     cpu_sti();
 }
 
+/* Four or five levels, as octavo.conf says: else as the firmware left it, the kernel's half needs no fifth. */
+static void choose_paging(const struct boot_config *c)
+{
+    err_t err = c->paging == 0 ? ERR_OK : la57_switch(c->paging);
+
+    if (err != ERR_OK)
+        log_warn(TAG, "paging=%u: %s; it stays at %u levels", c->paging, err_str(err), kernel_pt.levels);
+    if (c->tables_check)
+        kernel_pt.way = PT_BOTH;
+}
+
 static NORETURN void kmain(void *arg)
 {
     struct boot_info *b = arg;
@@ -201,6 +213,7 @@ static NORETURN void kmain(void *arg)
     start_mapper(b);
     start_heap(b);
     start_frames(b);
+    choose_paging(&b->config);
     start_devices(b);
     shell_start(b->config.exec);
 }

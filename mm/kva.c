@@ -53,7 +53,7 @@ static uint64_t page_of(va_t v) { return (v.raw - area.base.raw) >> PAGE_SHIFT; 
 
 err_t kva_start(struct pt *kernel)
 {
-    uint64_t pages = (uint64_t)(SLOT_HEAP - SLOT_DYNAMIC) << (slot_shift(kernel->levels) - PAGE_SHIFT);
+    uint64_t pages = (uint64_t)(SLOT_HEAP - SLOT_DYNAMIC) << (slot_shift(KERNEL_LEVELS) - PAGE_SHIFT);
 
     area.pt = kernel;
     area.base = slot_base(SLOT_DYNAMIC, kernel->levels);

@@ -106,7 +106,7 @@ err_t pt_create(struct pt *pt, unsigned levels)
         return err;
     cells = port_ptr(pfn_to_pa(root));
     __builtin_memset(cells, 0, PAGE_SIZE);
-    cells[SLOT_RECURSIVE].raw = pte_table(root, false, 0).raw | (pte_cpu.nx ? PTE_NX : 0);
+    cells[recursive_slot(levels)].raw = pte_table(root, false, 0).raw | (pte_cpu.nx ? PTE_NX : 0);
     *pt = (struct pt){ .lock = IRQLOCK("pt", 30), .root = root, .levels = levels, .n_tables = 1 };
     return ERR_OK;
 }
@@ -118,8 +118,9 @@ void pt_share(struct pt *pt, struct pt *kernel)
     uint64_t irq = irqlock_take(&kernel->lock);
 
     ASSERT(pt->levels == kernel->levels);
-    for (unsigned slot = 0; slot < SLOT_RECURSIVE; slot++)
-        pte_store(&top(pt)[slot], pte_load(&top(kernel)[slot]));
+    for (unsigned slot = 0; slot < TABLE_ENTRIES; slot++)
+        if (slot != recursive_slot(pt->levels))
+            pte_store(&top(pt)[slot], pte_load(&top(kernel)[slot]));
     pt->kernel = kernel;
     pt->next = kernel->followers;
     kernel->followers = pt;
@@ -135,8 +136,8 @@ static void unshare(struct pt *pt)
             *p = pt->next;
             break;
         }
-    for (unsigned slot = 0; slot < SLOT_RECURSIVE; slot++)
-        if (pte_load(&top(pt->kernel)[slot]).raw != 0)
+    for (unsigned slot = 0; slot < TABLE_ENTRIES; slot++)
+        if (slot != recursive_slot(pt->levels) && pte_load(&top(pt->kernel)[slot]).raw != 0)
             pte_store(&top(pt)[slot], (pte_t){ 0 });
     irqlock_drop(&pt->kernel->lock, irq);
 }
@@ -150,13 +151,12 @@ void pt_tell_followers(struct pt *pt, unsigned slot)
 static void free_tables(struct pt *pt, pfn_t table, unsigned level)
 {
     const pte_cell *cells = port_ptr(pfn_to_pa(table));
-    unsigned        n = level == pt->levels ? SLOT_RECURSIVE : TABLE_ENTRIES;
     err_t           err;
 
-    for (unsigned i = 0; i < n && level > LEVEL_4K; i++) {
+    for (unsigned i = 0; i < TABLE_ENTRIES && level > LEVEL_4K; i++) {
         pte_t e = pte_load(&cells[i]);
 
-        if (pte_present(e) && !pte_is_leaf(e, level))
+        if (pte_present(e) && !pte_is_leaf(e, level) && !pt_is_recursive(pt, level, i))
             free_tables(pt, pte_frame(e, level), level - 1);
     }
     pt->n_tables--;
@@ -189,7 +189,7 @@ err_t pt_span(const struct pt *pt, va_t start, uint64_t n_pages, struct span *ou
     for (uint64_t page = s.page; page < s.end; page = next_page(page, s.end, pt->levels)) {
         unsigned slot = pt_index(page, pt->levels);
 
-        if (slot == SLOT_RECURSIVE || (pt->kernel != NULL && pte_load(&top(pt->kernel)[slot]).raw != 0))
+        if (slot == recursive_slot(pt->levels) || (pt->kernel != NULL && pte_load(&top(pt->kernel)[slot]).raw != 0))
             return ERR_PERM;
     }
     *out = s;

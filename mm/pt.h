@@ -26,8 +26,8 @@ enum pt_way { PT_DIRECT, PT_RECURSIVE, PT_BOTH };
 
 struct pt {
     struct irqlock lock;     /* rank 30                                                        */
-    pfn_t          root;     /* [c] frame of the top table                                     */
-    unsigned       levels;   /* [c] 4 or 5                                                     */
+    pfn_t          root;     /* [c] frame of the top table; only pt_change_levels() changes it  */
+    unsigned       levels;   /* [c] 4 or 5; only pt_change_levels() changes it                 */
     enum pt_way    way;      /* [c] PT_DIRECT unless the kernel says otherwise                 */
     uint64_t       n_tables; /* [lock] frames in use for tables, the top table included        */
     struct pt     *kernel;   /* [c] whose top entries these tables share; NULL: the kernel's own */
@@ -63,6 +63,19 @@ void pt_share(struct pt *pt, struct pt *kernel);
  *   The tables are in use on no CPU, and no CPU caches them any more.
  */
 void pt_destroy(struct pt *pt);
+
+/*
+ * pt_change_levels - from four levels to five, or from five to four; all addresses keep their meaning
+ *
+ *   root    the frame for the new top table, allocated, below 4 GiB if the CPU is to load it with paging off;
+ *           the old one is freed
+ *   load    called when the new tables are complete: the CPU must use them when it returns. Interrupts
+ *           are off; nothing cached of the old tables may survive
+ *
+ *   Errors  ERR_BUSY   something is mapped that the other number of levels can't express, or these tables
+ *                      share top entries with others      ERR_NOMEM; nothing was changed
+ */
+err_t pt_change_levels(struct pt *pt, pfn_t root, void (*load)(void *arg, pfn_t root), void *arg) MUST_USE;
 
 /* ---- change ----------------------------------------------------------------------------------- */
 

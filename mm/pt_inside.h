@@ -33,6 +33,12 @@ static inline uint64_t next_page(uint64_t page, uint64_t end, unsigned level)
     return min_u64(end, (page | (level_pages(level) - 1)) + 1);
 }
 
+/* Is entry i of a table of this level the one that leads back to the top table? */
+static inline bool pt_is_recursive(const struct pt *pt, unsigned level, unsigned i)
+{
+    return level == pt->levels && i == recursive_slot(pt->levels);
+}
+
 /* The range as a span, or why it is none; see mm/pt.h for the errors */
 err_t pt_span(const struct pt *pt, va_t start, uint64_t n_pages, struct span *out) MUST_USE;
 

@@ -5,9 +5,9 @@
  * Promise     Every question about tables, none of which changes a bit: what is behind an address, how
  *             the CPU gets there, what a range looks like, whether the tables are sound.
  *
- * Recursive   Entry 511 of the top table leads to the top table. Each time a walk passes through it, it
- *             ends one level early: at a table in place of a page. With four levels, v = a.b.c.d
- *             (nine bits each):
+ * Recursive   One entry of the top table, 511 (510 with five levels), leads to the top table. Each time a walk
+ *             passes through it, it ends one level early: at a table in place of a page. With four levels,
+ *             v = a.b.c.d (nine bits each):
  *
  *               address            shows the table of      its entry for v
  *               511.a.b.c          level 1                 + 8 * d          "table 1: the first 9 bits are 511"
@@ -15,9 +15,9 @@
  *               511.511.511.a      level 3                 + 8 * b
  *               511.511.511.511    level 4, the top        + 8 * a
  *
- *             In general: the page number shifted right by 9 for each level, ones shifted in from above. An
- *             entry may be read this way only if those above it are present, so this walk, too, goes
- *             from the top; where the direct map follows frames, it follows arithmetic.
+ *             In general: the address shifted right by 9 for each level, that many times the slot put in
+ *             front. An entry may be read this way only if those above it are present, so this walk,
+ *             too, goes from the top; where the direct map follows frames, it follows arithmetic.
  *
  * Locks       none. Whoever asks owns the range, or asks for a picture that may be old when it is shown.
  *
@@ -25,18 +25,33 @@
  */
 #include "mm/pt_inside.h"
 
-va_t pt_table_va(const struct pt *pt, uint64_t page, unsigned level)
+/* The address all of whose indexes are the recursive slot: where the top table shows itself */
+static uint64_t recursion(unsigned levels)
 {
-    uint64_t ones = (((uint64_t)1 << (9 * level)) - 1) << (9 * (pt->levels - level));
+    uint64_t once_each = 0x0008040201ULL << PAGE_SHIFT; /* bits 0, 9, 18, 27 of the page number ... */
 
-    return page_va(pt, ones | page >> (9 * level));
+    if (levels == PT_LEVELS_MAX)
+        once_each |= (uint64_t)1 << (PAGE_SHIFT + 36); /* ... and 36 */
+    return canonical(once_each * recursive_slot(levels), levels);
+}
+
+/* Indexes in front of v, shifted right by 9 for each level, at eight bytes to an entry */
+static uint64_t entry_address(uint64_t v, unsigned level, unsigned levels)
+{
+    unsigned width = PAGE_SHIFT + 9 * levels;
+    uint64_t behind = (v & (((uint64_t)1 << width) - 1)) >> (9 * level) & ~(uint64_t)7;
+
+    return (recursion(levels) & ~(uint64_t)0 << (width - 9 * level)) | behind;
 }
 
 va_t pt_entry_address(const struct pt *pt, va_t v, unsigned level)
 {
-    uint64_t page = va_page(pt, v);
+    return va(entry_address(v.raw, level, pt->levels));
+}
 
-    return va_add(pt_table_va(pt, page, level), pt_index(page, level) * sizeof(pte_cell));
+va_t pt_table_va(const struct pt *pt, uint64_t page, unsigned level)
+{
+    return va(align_down(entry_address(page << PAGE_SHIFT, level, pt->levels), PAGE_SIZE));
 }
 
 /* Where tables are reached by the recursive slot, or both ways are held against each other */
@@ -77,23 +92,15 @@ err_t pt_translate(const struct pt *pt, va_t v, pa_t *out)
 
 err_t pt_translate_recursive(const struct pt *pt, va_t v, pa_t *out)
 {
-    const unsigned width = PAGE_SHIFT + 9 * pt->levels;
-    const uint64_t mask = ((uint64_t)1 << width) - 1;
-    /* Entries are 8 bytes and pages 2^12, so an entry's address is v's, shifted, under ones. */
-    unsigned shift = 9 * pt->levels;
-
     if (UNLIKELY(!is_canonical(v.raw, pt->levels)))
         return ERR_NOT_CANON;
-    for (unsigned level = pt->levels;; level--, shift -= 9) {
-        uint64_t ones = ~(uint64_t)0 << (width - shift);
-        pte_t    e = pte_load(port_va_ptr(va(ones | ((v.raw & mask) >> shift & ~(uint64_t)7))));
+    for (unsigned level = pt->levels;; level--) {
+        pte_t e = pte_load(port_va_ptr(va(entry_address(v.raw, level, pt->levels))));
 
         if (!pte_present(e))
             return ERR_NOENT;
         if (pte_is_leaf(e, level)) {
-            uint64_t inside = (level_pages(level) << PAGE_SHIFT) - 1;
-
-            *out = pa_add(pfn_to_pa(pte_frame(e, level)), v.raw & inside);
+            *out = pa_add(pfn_to_pa(pte_frame(e, level)), v.raw & ((level_pages(level) << PAGE_SHIFT) - 1));
             return ERR_OK;
         }
     }
@@ -177,7 +184,7 @@ static void ranges_in(struct ranges *r, const pte_cell *cells, unsigned level, u
         uint64_t below;
 
         next = next_page(page, end, level);
-        if (!pte_present(e) || (level == r->pt->levels && pt_index(page, level) == SLOT_RECURSIVE))
+        if (!pte_present(e) || pt_is_recursive(r->pt, level, pt_index(page, level)))
             continue;
         below = (path & e.raw & (PTE_W | PTE_U)) | ((path | e.raw) & PTE_NX);
         if (pte_is_leaf(e, level))
@@ -212,13 +219,13 @@ static const char *check_table(const struct pt *pt, pfn_t table, unsigned level,
     bool            is_top = level == pt->levels;
 
     ++*n_tables;
-    for (unsigned i = 0; i < (is_top ? SLOT_RECURSIVE : TABLE_ENTRIES) && wrong == NULL; i++) {
+    for (unsigned i = 0; i < TABLE_ENTRIES && wrong == NULL; i++) {
         uint64_t        at = page + i * level_pages(level);
         pte_t           e = pte_load(&cells[i]);
         const pte_cell *below;
         unsigned        n = 0;
 
-        if (!pte_present(e))
+        if (!pte_present(e) || pt_is_recursive(pt, level, i))
             continue;
         if (pte_reserved(e, level) != 0)
             return "I1: an entry has a reserved bit";
@@ -240,13 +247,13 @@ static const char *check_table(const struct pt *pt, pfn_t table, unsigned level,
 
 const char *pt_check(struct pt *pt)
 {
-    uint64_t    irq = irqlock_take(&pt->lock), n_tables = 0;
-    const char *wrong = check_table(pt, pt->root, pt->levels, 0, &n_tables);
+    uint64_t        irq = irqlock_take(&pt->lock), n_tables = 0;
+    const pte_cell *top = port_ptr(pfn_to_pa(pt->root));
+    const char     *wrong = check_table(pt, pt->root, pt->levels, 0, &n_tables);
 
     if (wrong == NULL && n_tables != pt->n_tables)
         wrong = "I5: n_tables is not the number of tables";
-    if (wrong == NULL && pte_frame(pte_load((pte_cell *)port_ptr(pfn_to_pa(pt->root)) + SLOT_RECURSIVE), 1).idx !=
-                             pt->root.idx)
+    if (wrong == NULL && pte_frame(pte_load(&top[recursive_slot(pt->levels)]), pt->levels).idx != pt->root.idx)
         wrong = "the recursive slot does not lead to the top table";
     irqlock_drop(&pt->lock, irq);
     return wrong;

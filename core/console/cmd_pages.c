@@ -5,6 +5,7 @@
 #include "core/console/term.h"
 #include "core/fmt.h"
 #include "core/log.h"
+#include "core/x86/la57.h"
 #include "core/x86/paging.h"
 
 /* ---- walk -------------------------------------------------------------------------------------- */
@@ -84,16 +85,16 @@ struct shown {
     uint64_t n_pages;
 };
 
-static unsigned slot_of(va_t v) { return (unsigned)(v.raw >> slot_shift(kernel_pt.levels)) % TABLE_ENTRIES; }
-
 static const char *place_of(va_t v)
 {
-    unsigned slot = slot_of(v);
+    const unsigned levels = kernel_pt.levels;
+    unsigned       shift = slot_shift(levels);
 
-    return slot < SLOT_PROCESS || (slot < SLOT_KERNEL_HALF && slot == slot_of(va_of(&place_of))) ? "image"
-           : slot < SLOT_KERNEL_HALF                                                                ? "process"
-           : slot < SLOT_DYNAMIC                                                                    ? "direct map"
-                                                                                                    : "dynamic";
+    if (v.raw < slot_base(SLOT_DIRECT, levels).raw) /* the image may lie in a slot of the process's on giants */
+        return v.raw >> shift == 0 || v.raw >> shift == va_of(&place_of).raw >> shift ? "image" : "process";
+    return v.raw < slot_base(SLOT_DYNAMIC, levels).raw ? "direct map"
+           : v.raw < slot_base(SLOT_HEAP, levels).raw  ? "dynamic"
+                                                       : "heap";
 }
 
 /* What must not be in a kernel's tables; NULL: all is well */
@@ -161,8 +162,29 @@ static err_t tables(unsigned argc, char *argv[])
     return s.n_findings == 0 ? ERR_OK : ERR_CORRUPT;
 }
 
+/* ---- paging ------------------------------------------------------------------------------------ */
+
+static err_t paging(unsigned argc, char *argv[])
+{
+    uint64_t levels;
+    err_t    err = ERR_OK;
+
+    if (argc > 2)
+        return ERR_SYNTAX;
+    if (argc == 2) {
+        err = fmt_read_u64(argv[1], &levels);
+        if (err != ERR_OK || (levels != 4 && levels != 5))
+            return ERR_SYNTAX;
+        err = la57_switch((unsigned)levels);
+    }
+    kprintf("%u levels, top table at %#llx, %llu tables\n", kernel_pt.levels, ULL(pfn_to_pa(kernel_pt.root).raw),
+            ULL(kernel_pt.n_tables));
+    return err;
+}
+
 const struct command commands_pages[] = {
     { "walk", "ADDRESS", "the way from the top table to what an address maps, entry by entry, in words", walk },
     { "tables", "[START END]", "all that is mapped, as ranges with equal rights; what is dangerous is named", tables },
+    { "paging", "[4|5]", "how many levels the page tables have; with a number, change it while the system runs", paging },
     { NULL, NULL, NULL, NULL },
 };

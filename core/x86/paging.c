@@ -96,7 +96,7 @@ static err_t map_all_ram(const struct boot_info *b, const struct mem_map *map)
 {
     const unsigned wanted = MEM_SET(MEM_FREE) | MEM_SET(MEM_LOW) | MEM_SET(MEM_ACPI) | MEM_SET(MEM_NVS);
     pfn_t image = pa_to_pfn(b->image), end = pfn_add(image, b->image_bytes >> PAGE_SHIFT);
-    pfn_t limit = pa_to_pfn(pa((uint64_t)(SLOT_DYNAMIC - SLOT_DIRECT) << slot_shift(kernel_pt.levels)));
+    pfn_t limit = pa_to_pfn(pa((uint64_t)(SLOT_DYNAMIC - SLOT_DIRECT) << slot_shift(KERNEL_LEVELS)));
 
     for (size_t i = 0; i < map->n; i++) {
         const struct mem_range *r = &map->ranges[i];
