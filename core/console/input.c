@@ -13,6 +13,7 @@ static struct {
     struct irqlock lock;
     char           bytes[INPUT_BYTES]; /* [lock]                                              */
     unsigned       head, tail;         /* [lock] they only grow; head - tail bytes are waiting */
+    bool           polled;             /* [c] a device gives no interrupts: ask it             */
 } in = { .lock = IRQLOCK("input", 80) };
 
 /* For interrupt handlers. When nobody reads, the newest bytes are dropped. */
@@ -36,7 +37,18 @@ bool input_try(char *out)
     return any;
 }
 
-/* Interrupts are off from the look until the CPU halts: a byte in between would not wake it. */
+/* Interrupts are off when this is called: a byte that came after the last look would not wake a CPU. */
+static void wait(void)
+{
+    if (!in.polled) {
+        cpu_idle_wait();
+        return;
+    }
+    port_relax();
+    serial_poll();
+    kbd_poll();
+}
+
 char input_get(void)
 {
     char byte;
@@ -46,16 +58,22 @@ char input_get(void)
         bool     any = input_try(&byte);
 
         if (!any)
-            cpu_idle_wait();
+            wait();
         port_irq_restore(flags);
         if (any)
             return byte;
     }
 }
 
+static const char *how(err_t err)
+{
+    return err == ERR_OK ? "by interrupt" : err == ERR_NOSYS ? "polled" : "none";
+}
+
 void input_start(void)
 {
     err_t serial = serial_listen(put), keyboard = kbd_start(put);
 
-    log_info("input", "serial line: %s, keyboard: %s", err_str(serial), err_str(keyboard));
+    in.polled = serial == ERR_NOSYS || keyboard == ERR_NOSYS;
+    log_info("input", "serial line: %s, keyboard: %s", how(serial), how(keyboard));
 }

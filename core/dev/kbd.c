@@ -97,10 +97,9 @@ static bool scanning_on(void)
     return send(DATA, KBD_SCAN_ON) && receive(&answer) && answer == KBD_ACK;
 }
 
-static void on_interrupt(void *arg)
+void kbd_poll(void)
 {
-    (void)arg;
-    for (unsigned i = 0; i < FLUSH_BYTES; i++) {
+    for (unsigned i = 0; kbd.got != NULL && i < FLUSH_BYTES; i++) {
         uint8_t status = inb(STATUS), byte;
 
         if ((status & STATUS_OUTPUT) == 0)
@@ -113,10 +112,15 @@ static void on_interrupt(void *arg)
     }
 }
 
+static void on_interrupt(void *arg)
+{
+    (void)arg;
+    kbd_poll();
+}
+
 err_t kbd_start(void (*got)(char byte))
 {
     uint8_t config;
-    err_t   err;
 
     if (inb(STATUS) == 0xff || !send(COMMAND, CTL_KBD_OFF) || !send(COMMAND, CTL_MOUSE_OFF))
         return ERR_NOENT;
@@ -133,11 +137,10 @@ err_t kbd_start(void (*got)(char byte))
 
     keymap_start(&kbd.map);
     kbd.got = got;
-    err = irq_attach_isa(KBD_IRQ, on_interrupt, NULL);
-    if (err != ERR_OK)
-        return err;
+    if (irq_attach_isa(KBD_IRQ, on_interrupt, NULL) != ERR_OK)
+        return ERR_NOSYS;
     if (!write_config(config | CONFIG_KBD_IRQ))
         return ERR_IO;
-    on_interrupt(NULL); /* what was typed meanwhile gave no edge */
+    kbd_poll(); /* what was typed meanwhile gave no edge */
     return ERR_OK;
 }

@@ -10,7 +10,11 @@
  * byte that is typed
  *
  *   Errors  ERR_NOENT  no controller answers     ERR_IO  it does not work
+ *           ERR_NOSYS  no interrupt comes from it: kbd_poll()
  */
 err_t kbd_start(void (*got)(char byte)) MUST_USE;
+
+/* kbd_poll - take what was typed, after kbd_start() */
+void kbd_poll(void);
 
 #endif

@@ -120,24 +120,26 @@ err_t serial_start(void)
 }
 
 /* Bounded by what a FIFO can hold: a port that always claims to have data must not keep us here. */
+void serial_poll(void)
+{
+    for (unsigned i = 0; serial.present && i < 2 * FIFO_BYTES && (inb(LSR) & LSR_RECEIVED) != 0; i++)
+        serial.got((char)inb(DATA));
+}
+
 static void on_interrupt(void *arg)
 {
     (void)arg;
-    for (unsigned i = 0; i < 2 * FIFO_BYTES && (inb(LSR) & LSR_RECEIVED) != 0; i++)
-        serial.got((char)inb(DATA));
+    serial_poll();
 }
 
 err_t serial_listen(void (*got)(char byte))
 {
-    err_t err;
-
     if (!serial.present)
         return ERR_NOENT;
     serial.got = got;
-    err = irq_attach_isa(COM1_IRQ, on_interrupt, NULL);
-    if (err != ERR_OK)
-        return err;
+    if (irq_attach_isa(COM1_IRQ, on_interrupt, NULL) != ERR_OK)
+        return ERR_NOSYS;
     outb(IER, IER_RECEIVED);
-    on_interrupt(NULL); /* a byte that came before would keep the line up, and no edge would follow */
+    serial_poll(); /* a byte that came before would keep the line up, and no edge would follow */
     return ERR_OK;
 }

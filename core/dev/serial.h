@@ -19,9 +19,12 @@ void serial_drain(void);
 /*
  * serial_listen - from now on got(byte) is called, by interrupt, for each byte that arrives
  *
- *   Errors  ERR_NOENT  there is no port, and what attaching to the interrupt can fail with
+ *   Errors  ERR_NOENT  there is no port      ERR_NOSYS  no interrupt comes from it: serial_poll()
  */
 err_t serial_listen(void (*got)(char byte)) MUST_USE;
+
+/* serial_poll - take what has arrived, after serial_listen() */
+void serial_poll(void);
 
 /* serial_write - to the serial line alone; what there is to say after a panic is too long for a screen */
 void serial_write(const char *text, size_t n_bytes);
