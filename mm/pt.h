@@ -114,6 +114,9 @@ err_t pt_unmap(struct pt *pt, va_t start, uint64_t n_pages, struct tlb_batch *b)
  */
 err_t pt_release(struct pt *pt, va_t start, uint64_t n_pages, struct tlb_space *space) MUST_USE;
 
+/* pt_release_marked - the same, but of frames only those whose entries have all bits of `mark` */
+err_t pt_release_marked(struct pt *pt, va_t start, uint64_t n_pages, uint64_t mark, struct tlb_space *space) MUST_USE;
+
 /*
  * pt_protect - the pages of the range that are mapped get these flags; holes are no error
  *
@@ -129,6 +132,15 @@ err_t pt_protect(struct pt *pt, va_t start, uint64_t n_pages, uint64_t flags, st
  *   Errors  those above; ERR_INVAL  they overlap      ERR_EXISTS
  */
 err_t pt_move(struct pt *pt, va_t from, va_t to, uint64_t n_pages, struct tlb_batch *b) MUST_USE;
+
+/*
+ * pt_copy - `to` maps what `from` maps in a range, at the same addresses, without these flags
+ *
+ *   The range is whole top entries, and empty in `to`, which nobody else uses yet. A and D are off in the copy.
+ *   without  PTE_W, software's bits
+ *   Errors   those above; ERR_INVAL  not whole top entries      ERR_EXISTS
+ */
+err_t pt_copy(struct pt *to, struct pt *from, va_t start, uint64_t n_pages, uint64_t without) MUST_USE;
 
 /*
  * pt_join - make large pages of tables whose 512 entries map neighbouring frames with equal flags

@@ -21,6 +21,17 @@
 
 /* ---- unmap ------------------------------------------------------------------------------------ */
 
+/* The frames behind this entry are to be freed, and the batch can take no more */
+static bool no_room(struct unmap *u, pte_t e, unsigned level, uint64_t page)
+{
+    if (!u->release || !pte_present(e) || (e.raw & u->mark) != u->mark ||
+        tlb_free_block(u->batch, pte_frame(e, level), 9 * (level - 1)))
+        return false;
+    u->full = true;
+    u->next = page;
+    return true;
+}
+
 /* Page by page: each is listed, or its frame kept for release. Returns entries that became 0. */
 static unsigned clear_listed(struct unmap *u, pte_cell *c, unsigned n, uint64_t page)
 {
@@ -31,11 +42,8 @@ static unsigned clear_listed(struct unmap *u, pte_cell *c, unsigned n, uint64_t 
 
         if (e.raw == 0)
             continue;
-        if (u->release && pte_present(e) && !tlb_free_block(u->batch, pte_frame(e, LEVEL_4K), 0)) {
-            u->full = true;
-            u->next = page + i;
+        if (no_room(u, e, LEVEL_4K, page + i))
             break;
-        }
         e = pte_swap(&c[i], (pte_t){ 0 });
         removed++;
         if (pte_present(e))
@@ -60,11 +68,8 @@ static unsigned clear_leaf(struct unmap *u, pte_cell *c, unsigned level, uint64_
 {
     pte_t e = pte_load(c);
 
-    if (u->release && pte_present(e) && !tlb_free_block(u->batch, pte_frame(e, level), 9 * (level - 1))) {
-        u->full = true;
-        u->next = page;
+    if (no_room(u, e, level, page))
         return 0;
-    }
     (void)pte_swap(c, (pte_t){ 0 });
     if (pte_present(e))
         tlb_changed(u->batch, page_va(u->pt, page));
@@ -165,8 +170,13 @@ err_t pt_unmap(struct pt *pt, va_t start, uint64_t n_pages, struct tlb_batch *b)
 
 err_t pt_release(struct pt *pt, va_t start, uint64_t n_pages, struct tlb_space *space)
 {
+    return pt_release_marked(pt, start, n_pages, 0, space);
+}
+
+err_t pt_release_marked(struct pt *pt, va_t start, uint64_t n_pages, uint64_t mark, struct tlb_space *space)
+{
     struct tlb_batch b;
-    struct unmap     u = { .pt = pt, .batch = &b, .release = true };
+    struct unmap     u = { .pt = pt, .batch = &b, .release = true, .mark = mark };
     va_t             end = va_add(start, n_pages << PAGE_SHIFT); /* wraps to 0 at the very top */
     err_t            err;
 

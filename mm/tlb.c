@@ -204,7 +204,7 @@ void tlb_load(struct tlb_space *space, pfn_t root)
 
     atomic_fetch_or_explicit(&space->active, me, memory_order_acq_rel);
     stale = (atomic_fetch_and_explicit(&space->stale, ~me, memory_order_acq_rel) & me) != 0;
-    port_space_load(root, space->pcid, tlb_cpu.pcid && !stale);
+    port_space_load(root, space->pcid, space->pcid != 0 && !stale); /* 0 is shared: never kept */
 }
 
 void tlb_unload(struct tlb_space *space)

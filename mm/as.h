@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* mm/as.h - address spaces: a process's half over the kernel's, which all share */
+#ifndef MM_AS_H
+#define MM_AS_H
+
+#include "mm/pt.h"
+
+struct as {
+    struct pt        pt;
+    struct tlb_space tlb;
+};
+
+/* A mapping whose frames belong to the space: they are freed when it is unmapped. Software's bit 9. */
+#define AS_OWNED ((uint64_t)1 << 9)
+
+/* as_start - these are the kernel's tables; the CPU that calls is on them */
+void as_start(struct pt *kernel);
+
+/*
+ * as_create - an empty address space: nothing but the kernel's half
+ *
+ *   Errors  ERR_NOMEM  no frame for the top table
+ */
+err_t as_create(struct as *as) MUST_USE;
+
+/*
+ * as_clone - a new address space that maps what `from` maps, at the same addresses
+ *
+ *   The frames stay those of `from`, which must live longer: here they are read-only and not owned. Tables
+ *   are the clone's own.
+ *   Errors  ERR_NOMEM; nothing was created
+ *   Cost    about 4 instructions per page in full tables
+ */
+err_t as_clone(struct as *as, struct as *from) MUST_USE;
+
+/*
+ * as_destroy - every table and every owned frame goes back to the allocator
+ *
+ *   The space is current on no CPU.
+ */
+void as_destroy(struct as *as);
+
+/*
+ * as_alloc - map n_pages of fresh frames at `start`; their contents are undefined
+ *
+ *   flags   as for pt_map(); AS_OWNED is added
+ *   Errors  as pt_map(); ERR_NOMEM  not enough frames; nothing was changed
+ */
+err_t as_alloc(struct as *as, va_t start, uint64_t n_pages, uint64_t flags) MUST_USE;
+
+/* as_unmap - nothing is mapped in the range afterwards; owned frames are freed when every CPU has flushed */
+err_t as_unmap(struct as *as, va_t start, uint64_t n_pages) MUST_USE;
+
+/*
+ * as_switch - this CPU uses `as` from now on; NULL: the kernel's tables alone
+ *
+ *   Translations that are still good are kept where the CPU has PCIDs.
+ */
+void as_switch(struct as *as);
+
+/* as_current - what as_switch() was last told on this CPU */
+struct as *as_current(void);
+
+#endif
