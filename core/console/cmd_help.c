@@ -5,7 +5,8 @@
 #include "core/log.h"
 #include "core/str.h"
 
-#define USAGE_BYTES 64
+#define USAGE_BYTES   96
+#define USAGE_COLUMNS 32 /* a longer usage gets a line of its own */
 
 static const char *usage_of(const struct command *c, char out[USAGE_BYTES])
 {
@@ -17,12 +18,14 @@ static err_t list_all(void)
 {
     const struct command *c;
     char                  usage[USAGE_BYTES];
-    size_t                widest = 0;
 
-    for (unsigned i = 0; (c = shell_command(i)) != NULL; i++)
-        widest = max_u64(widest, strlen(usage_of(c, usage)));
-    for (unsigned i = 0; (c = shell_command(i)) != NULL; i++)
-        kprintf("  %-*s  %s\n", (int)widest, usage_of(c, usage), c->help);
+    for (unsigned i = 0; (c = shell_command(i)) != NULL; i++) {
+        usage_of(c, usage);
+        if (strlen(usage) > USAGE_COLUMNS)
+            kprintf("  %s\n  %*s  %s\n", usage, USAGE_COLUMNS, "", c->help);
+        else
+            kprintf("  %-*s  %s\n", USAGE_COLUMNS, usage, c->help);
+    }
     kprintf("\nSeveral commands stand in a line with ';' between them. Numbers are decimal or 0x..., with\n"
             "K, M, G or T behind them. Tab completes, the up arrow brings lines back.\n");
     return ERR_OK;

@@ -5,6 +5,7 @@
 #include "core/log.h"
 #include "core/machine.h"
 #include "core/power.h"
+#include "core/str.h"
 #include "core/x86/apic.h"
 #include "core/x86/cpuid.h"
 #include "core/x86/insn.h"
@@ -87,10 +88,16 @@ static err_t cpu(unsigned argc, char *argv[])
 
 static err_t log(unsigned argc, char *argv[])
 {
-    uint64_t n_lines = 0;
+    static const char *const levels[] = { "error", "warn", "info", "debug" };
+    uint64_t                 n_lines = 0;
 
     if (argc > 2)
         return ERR_SYNTAX;
+    for (unsigned level = 0; argc == 2 && level < ARRAY_LEN(levels); level++)
+        if (strcmp(argv[1], levels[level]) == 0) {
+            log_threshold((enum port_level)level);
+            return ERR_OK;
+        }
     if (argc == 2 && fmt_read_u64(argv[1], &n_lines) != ERR_OK)
         return ERR_SYNTAX;
     log_replay(kwrite, (unsigned)min_u64(n_lines, UINT32_MAX));
@@ -115,7 +122,7 @@ static err_t poweroff(unsigned argc, char *argv[])
 
 const struct command commands_machine[] = {
     { "cpu", "", "what this CPU can do, how it is set, and how the firmware left it", cpu },
-    { "log", "[LINES]", "what was logged, or the last LINES of it", log },
+    { "log", "[LINES|error|warn|info|debug]", "what was logged, or the last LINES; or print from this level on", log },
     { "reboot", "", "start the machine again", reboot },
     { "poweroff", "", "switch the machine off; the exit status says if a command of octavo.conf failed", poweroff },
     { NULL, NULL, NULL, NULL },
