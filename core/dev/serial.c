@@ -98,11 +98,15 @@ static void program(void)
     outb(FCR, FCR_START);
 }
 
-/* What is sent in loopback comes back; where there is no port, all bits read as 1. */
+/*
+ * What is sent in loopback comes back; where there is no port, all bits read as 1. The firmware's last
+ * words may still be on their way out, and would come back first.
+ */
 static bool probe(void)
 {
     if (inb(LSR) == 0xff)
         return false;
+    wait_for(LSR_SILENT);
     program();
     outb(MCR, MCR_LOOPBACK);
     outb(DATA, PROBE_BYTE);
