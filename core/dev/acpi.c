@@ -14,6 +14,7 @@
 #include "core/x86/trap.h"
 
 #define HEADER_BYTES    36
+#define IOAPIC_DEFAULT  0xFEC00000 /* MultiProcessor Specification 1.4, 3.6.5 */
 #define TABLE_BYTES_MAX ((uint32_t)16 * 1024 * 1024)
 
 static struct acpi_info acpi;
@@ -172,14 +173,16 @@ static void attempt(void *arg)
 
 err_t acpi_start(pa_t rsdp)
 {
-    struct attempt     a = { rsdp, ERR_CORRUPT };
+    struct attempt     a = { rsdp, ERR_NOENT };
     struct trap_caught caught;
 
     for (unsigned irq = 0; irq < ISA_IRQS; irq++)
         acpi.isa[irq].gsi = irq;
-    if (rsdp.raw == 0)
-        return ERR_NOENT;
-    return trap_try(attempt, &a, &caught) ? a.err : ERR_CORRUPT;
+    if (rsdp.raw != 0 && !trap_try(attempt, &a, &caught))
+        a.err = ERR_CORRUPT;
+    if (acpi.n_ioapics == 0)
+        acpi.ioapic[acpi.n_ioapics++] = (struct acpi_ioapic){ pa(IOAPIC_DEFAULT), 0 };
+    return a.err;
 }
 
 const struct acpi_info *acpi_info(void) { return &acpi; }

@@ -47,7 +47,8 @@ struct acpi_info {
 /*
  * acpi_start - read the tables; they are copied, nothing points into them afterwards
  *
- *   rsdp   physical address of the root pointer, raw 0 = none: then ISA interrupts are 1:1
+ *   rsdp   physical address of the root pointer, raw 0 = none: then ISA interrupts are 1:1, at an
+ *          I/O APIC where PCs have it by default
  *
  *   The tables must be readable at their physical addresses (the firmware's mapping), and trap_try
  *   must work: wrong pointers in them are survived. Whatever was read until then holds.

@@ -126,7 +126,9 @@ static err_t ioapics_start(void)
         if (err != ERR_OK)
             return err;
         ap.io[i].registers = registers;
-        ap.io[i].n_pins = (io_read(i, IOAPIC_VERSION) >> 16 & 0xFF) + 1;
+        uint32_t version = io_read(i, IOAPIC_VERSION);
+
+        ap.io[i].n_pins = version == UINT32_MAX ? 0 : (version >> 16 & 0xFF) + 1; /* all ones: nobody there */
         for (unsigned pin = 0; pin < ap.io[i].n_pins; pin++)
             io_write(i, IOAPIC_PINS + 2 * pin, LVT_MASKED);
     }
