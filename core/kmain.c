@@ -105,6 +105,7 @@ static void start_frame_distributor(const struct boot_info *b)
 
     must(mem_map_read(&machine.map, port_ptr(b->ranges), b->ranges_bytes / sizeof(struct mem_range), port_ptr(b->map),
                       b->map_bytes, b->map_desc_bytes), "memory map");
+    mem_map_limit(&machine.map, paging_reach());
     early_start(pa_to_pfn(b->early), b->early_frames);
     fmt_string(what, sizeof what, "frame distributor holds %s of %llu descriptors' memory",
                fmt_size(size, b->early_frames * PAGE_SIZE), ULL(machine.map.n_descriptors));

@@ -96,14 +96,14 @@ static err_t map_all_ram(const struct boot_info *b, const struct mem_map *map)
 {
     const unsigned wanted = MEM_SET(MEM_FREE) | MEM_SET(MEM_LOW) | MEM_SET(MEM_ACPI) | MEM_SET(MEM_NVS);
     pfn_t image = pa_to_pfn(b->image), end = pfn_add(image, b->image_bytes >> PAGE_SHIFT);
-    pfn_t limit = pa_to_pfn(pa((uint64_t)(SLOT_DYNAMIC - SLOT_DIRECT) << slot_shift(KERNEL_LEVELS)));
 
     for (size_t i = 0; i < map->n; i++) {
-        const struct mem_range *r = &map->ranges[i];
+        struct mem_range r = map->ranges[i];
 
-        if (!(MEM_SET(r->kind) & wanted) || r->start.idx >= limit.idx)
+        r.end = pfn(min_u64(r.end.idx, paging_reach().idx));
+        if (!(MEM_SET(r.kind) & wanted) || r.start.idx >= r.end.idx)
             continue;
-        err_t err = map_ram(r, image, end);
+        err_t err = map_ram(&r, image, end);
         if (err != ERR_OK)
             return err;
     }
@@ -140,6 +140,13 @@ static void registers_after(const struct cpu_features *f)
     write_cr0(CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG);
 }
 
+pfn_t paging_reach(void)
+{
+    uint64_t direct_map = (uint64_t)(SLOT_DYNAMIC - SLOT_DIRECT) << slot_shift(KERNEL_LEVELS);
+
+    return pa_to_pfn(pa(min_u64(direct_map, (uint64_t)1 << cpu_features()->phys_bits)));
+}
+
 err_t paging_start(const struct boot_info *b, const struct mem_map *map)
 {
     const struct cpu_features *f = cpu_features();
@@ -165,7 +172,7 @@ uint64_t paging_direct_bytes(void) { return direct_bytes; }
 
 uint64_t boot_early_frames(uint64_t ram_bytes, uint64_t n_descriptors)
 {
-    uint64_t gib = ram_bytes / GIB + 1;
+    uint64_t gib = min_u64(ram_bytes, pfn_to_pa(paging_reach()).raw) / GIB + 1;
 
     /* Tables: at both ends of each range one of 4 KiB pages, and a directory for every GiB (twice: RAM
      * need not begin at a multiple). The constant is the image's, the heap's first pages, devices. */

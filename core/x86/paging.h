@@ -45,6 +45,9 @@ extern struct pt kernel_pt;
  */
 err_t paging_start(const struct boot_info *b, const struct mem_map *map) MUST_USE;
 
+/* paging_reach - the frame after the last one that this CPU can address and the direct map can hold */
+pfn_t paging_reach(void);
+
 /* paging_direct_bytes - how much memory the direct map holds */
 uint64_t paging_direct_bytes(void);
 
