@@ -24,6 +24,7 @@ static const struct distortion distortions[] = {
     { "nested", .shape = map_nested },
     { "zero-length", .shape = map_zero_length },
     { "overflowing", .shape = map_overflowing },
+    { "boundless", .shape = map_boundless },
     { "many", .shape = map_many },
     { "growing", .shape = map_growing },
     { "types", .shape = map_types },

@@ -66,6 +66,7 @@ void map_overlapping(void);
 void map_nested(void);
 void map_zero_length(void);
 void map_overflowing(void);
+void map_boundless(void);
 void map_many(void);
 void map_growing(void);
 void map_types(void);

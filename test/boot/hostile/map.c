@@ -10,6 +10,7 @@
 #include "test/boot/hostile/hostile.h"
 
 #include "core/str.h"
+#include "core/x86/insn.h"
 
 #define MAP_MAX    4096
 #define HIDDEN_MAX 4
@@ -173,6 +174,16 @@ void map_overflowing(void)
     add(EfiConventionalMemory, (UINT64)1 << 60, 4096, 0xF); /* no wrap, but more than 52 bits */
     add(EfiMemoryMappedIO, 0xFFFFFFFFFFFFF000, 1, 0);
     expect_once(stage() + 0x3000, "free");
+}
+
+/* Memory that begins where the CPU's physical addresses end */
+void map_boundless(void)
+{
+    unsigned phys_bits = cpu_id(0x80000008, 0).eax & 0xFF;
+
+    add(EfiConventionalMemory, (UINT64)1 << phys_bits, (UINT64)1 << 38, 0xF);
+    add(EfiRuntimeServicesData, (UINT64)1 << 51, 1, 0x800000000000000F);
+    expect_once((UINT64)1 << 51, "runtime");
 }
 
 /* Conventional memory in single pages, of types that all come back, until there are 600 descriptors */
