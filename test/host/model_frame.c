@@ -87,7 +87,7 @@ void model_give(struct model *m, unsigned at) { model_fill(m, at, 1u << (m->fram
 
 err_t model_check_run(const struct model *m, unsigned at, unsigned n)
 {
-    unsigned order;
+    unsigned order = 0;
 
     for (unsigned end = at + n; at < end; at += 1u << order) {
         err_t err = model_block(m, at, &order);
