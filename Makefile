@@ -13,7 +13,7 @@
 #   make format       clang-format on every source
 #   make clean        remove build/
 #
-# V=1 shows the commands. Everything made lies under build/.
+# V=1 shows the commands; DEBUG=1 checks locks and more, in build/debug/. Everything made lies under build/.
 
 CLANG ?= clang
 LLD   ?= lld-link
@@ -23,7 +23,7 @@ PYTHON ?= /usr/bin/python3
 T ?=
 comma := ,
 SECONDS ?= 60
-B := build
+B := build$(if $(DEBUG),/debug)
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
 
@@ -39,7 +39,7 @@ EFI_INC  ?= /usr/include/efi
 EFI_ARCH := --target=x86_64-unknown-windows -fno-ms-extensions
 EFI_CFLAGS := $(EFI_ARCH) -std=c11 -O2 -gdwarf-4 -ffreestanding -fshort-wchar -mno-red-zone \
   -mgeneral-regs-only -mno-stack-arg-probe -fno-strict-aliasing -fno-builtin-bcmp \
-  -fno-stack-protector -fasynchronous-unwind-tables -ffile-prefix-map=$(CURDIR)=. -Wthread-safety $(WARN) -I.
+  $(if $(DEBUG),-DOCTAVO_DEBUG) -fno-stack-protector -fasynchronous-unwind-tables -ffile-prefix-map=$(CURDIR)=. -Wthread-safety $(WARN) -I.
 EFI_SRC := $(sort $(wildcard efi/*.c core/*.c core/*/*.c mm/*.c core/x86/*.S))
 EFI_SRC := $(filter-out core/user/%,$(EFI_SRC))
 EFI_OBJ := $(EFI_SRC:%=$(B)/efi/%.obj) $(B)/efi/font.c.obj

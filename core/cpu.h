@@ -4,7 +4,7 @@
 #define CORE_CPU_H
 
 #include "core/x86/insn.h"
-#include "mm/types.h"
+#include "mm/port.h"
 
 struct trap_frame;
 
@@ -17,8 +17,10 @@ struct cpu {
     uint64_t try_rsp;
     struct trap_caught *try_caught;
 
-    unsigned lock_depth;   /* [p] ranks of the locks held, debug builds        */
-    uint32_t lock_ranks[16];
+#ifdef OCTAVO_DEBUG
+    unsigned lock_depth; /* [p] */
+    const struct irqlock *locks[16]; /* [p] held, in the order they were taken */
+#endif
 };
 
 static inline struct cpu *cpu_this(void) { return (struct cpu *)GS_READ_U64(offsetof(struct cpu, self)); }

@@ -60,7 +60,10 @@ static NORETURN void end(void)
     if (pan.depth == 1) {
         struct frame_totals t = frame_totals();
 
-        kprintf("locks held: %u\n", cpu_this()->lock_depth);
+#ifdef OCTAVO_DEBUG
+        for (unsigned i = 0; i < cpu_this()->lock_depth; i++)
+            kprintf("lock held: %s, rank %u\n", cpu_this()->locks[i]->name, cpu_this()->locks[i]->rank);
+#endif
         kprintf("frames: %llu free of %llu\n", ULL(t.free), ULL(t.managed));
         log_replay(serial_write, LAST_LINES); /* on the screen they would push the panic out */
     }

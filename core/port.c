@@ -78,17 +78,18 @@ void irqlock_taken(const struct irqlock *l)
 {
     struct cpu *c = cpu_this();
 
-    if (c->lock_depth > 0 && c->lock_ranks[c->lock_depth - 1] >= l->rank)
-        PANIC("lock %s (rank %u) taken under rank %u", l->name, l->rank, c->lock_ranks[c->lock_depth - 1]);
-    ASSERT(c->lock_depth < ARRAY_LEN(c->lock_ranks));
-    c->lock_ranks[c->lock_depth++] = l->rank;
+    if (c->lock_depth > 0 && c->locks[c->lock_depth - 1]->rank >= l->rank)
+        PANIC("lock %s (rank %u) taken under %s (rank %u)", l->name, l->rank, c->locks[c->lock_depth - 1]->name,
+              c->locks[c->lock_depth - 1]->rank);
+    ASSERT(c->lock_depth < ARRAY_LEN(c->locks));
+    c->locks[c->lock_depth++] = l;
 }
 
 void irqlock_dropped(const struct irqlock *l)
 {
     struct cpu *c = cpu_this();
 
-    ASSERT(c->lock_depth > 0 && c->lock_ranks[c->lock_depth - 1] == l->rank);
+    ASSERT(c->lock_depth > 0 && c->locks[c->lock_depth - 1] == l);
     c->lock_depth--;
 }
 #endif

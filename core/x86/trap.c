@@ -169,19 +169,27 @@ void trap_dump(const struct trap_frame *f)
                                          { f->r12, f->r13, f->r14, f->r15 } });
 }
 
+/* An exception inside a handler is nobody's but the handler's: trap_try does not reach into it. */
+static void interrupt(unsigned vector, struct cpu *cpu)
+{
+    uint64_t outer_rsp = cpu->try_rsp;
+
+    if (vector == VECTOR_SPURIOUS)
+        return;
+    cpu->try_rsp = 0;
+    if (tr.handler[vector].fn != NULL)
+        tr.handler[vector].fn(tr.handler[vector].arg);
+    cpu->try_rsp = outer_rsp;
+    apic_eoi();
+}
+
 void trap_dispatch(struct trap_frame *f)
 {
-    if (f->vector >= TRAP_EXCEPTIONS) {
-        if (f->vector == VECTOR_SPURIOUS)
-            return;
-        if (tr.handler[f->vector].fn != NULL)
-            tr.handler[f->vector].fn(tr.handler[f->vector].arg);
-        apic_eoi();
-        return;
-    }
     struct cpu *cpu = cpu_this();
 
-    if (cpu->try_rsp != 0)
+    if (f->vector >= TRAP_EXCEPTIONS)
+        interrupt((unsigned)f->vector, cpu);
+    else if (cpu->try_rsp != 0)
         end_try(f, cpu);
     else
         panic_trap(f);
