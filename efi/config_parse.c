@@ -48,12 +48,12 @@ static void append(char out[BOOT_CONFIG_TEXT], struct word w)
 
 static void complain(struct boot_config *c, struct word key, struct word value)
 {
-    size_t at = __builtin_strlen(c->unknown);
-
     append(c->unknown, key);
     append(c->unknown, (struct word){ "=", 1 });
     append(c->unknown, value);
-    at = __builtin_strlen(c->unknown);
+
+    size_t at = __builtin_strlen(c->unknown);
+
     if (at < BOOT_CONFIG_TEXT - 1)
         c->unknown[at] = '\n', c->unknown[at + 1] = '\0';
 }

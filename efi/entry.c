@@ -24,7 +24,7 @@ void efi_say(const char *text)
 
     if (efi_st->ConOut == NULL)
         return;
-    for (; text[n] != '\0' && n < ARRAY_LEN(line) - 3; n++)
+    for (; n < ARRAY_LEN(line) - 3 && text[n] != '\0'; n++)
         line[n] = (CHAR16)text[n];
     line[n++] = '\r';
     line[n++] = '\n';

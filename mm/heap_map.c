@@ -134,7 +134,7 @@ err_t heap_map_open(struct heap_map *m, struct heap_pages *source)
     m->cells = (uint32_t *)(void *)at;
     m->grains = (struct heap_grains *)(void *)(at += cells_bytes(n));
     m->inner = (uint64_t *)(void *)(at += grains_bytes(n));
-    m->slabs = (struct slab *)(void *)(at += inner_bytes(n));
+    m->slabs = (struct slab *)(void *)(at + inner_bytes(n));
 
     err_t err = reach(m, m->slabs, 0, sizeof(struct slab)); /* I2 */
     if (err == ERR_OK) {

@@ -3,9 +3,10 @@
 """tools/style.py - the rules of the house that no compiler knows; one line per breach, status 1 if any
 
 includes   efi -> core -> mm: mm/ includes mm/ and freestanding headers, core/ never efi/; a .c its own header first
-assembly   inline only in core/x86/insn.h, core/user/ and core/proc/user.h; .S files only in core/x86/, core/user/ and tests
+assembly   inline only in core/x86/insn.h, core/user/ and tests; .S files only in core/x86/, core/user/ and tests
 types      `long` nowhere: it has 32 bits in the image and 64 on the host (`long long` is 64 in both)
-files      SPDX line at the top, header guards named after the path, under 700 lines, no tabs, no blanks at line ends
+files      SPDX line at the top; header guards named after the path (of twins in a row, one will do); under
+           700 lines; no tabs, no blanks at line ends
 """
 import os
 import re
@@ -72,9 +73,9 @@ def types(code):
 
 def guard(path, text):
     if path.endswith(".h"):
-        name = re.sub(r"\W", "_", path).upper()
-        if not re.search(rf"^#ifndef {name}\n#define {name}$", text, re.M):
-            yield 1, f"its guard is called {name}"
+        names = {re.sub(r"\W", "_", p).upper() for p in (path, re.sub(r"(\w+)/\1\.h", r"\1.h", path))}
+        if not any(re.search(rf"^#ifndef {name}\n#define {name}$", text, re.M) for name in names):
+            yield 1, f"its guard is called {max(names)}"
 
 
 def shape(path, text):
