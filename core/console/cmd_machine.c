@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* core/console/cmd_machine.c - the machine around the memory: cpu, log, reboot, poweroff */
+/* core/console/cmd_machine.c - the machine around the memory: cpu, log, panic, reboot, poweroff */
 #include "core/console/commands.h"
 #include "core/fmt.h"
 #include "core/log.h"
@@ -120,9 +120,22 @@ static err_t poweroff(unsigned argc, char *argv[])
     power_off(shell_exec_status());
 }
 
+/* For seeing what a panic shows, and for the test that it does */
+static err_t panic(unsigned argc, char *argv[])
+{
+    volatile uintptr_t nowhere = 0; /* volatile: the compiler must not know that this cannot be */
+
+    if (argc > 2 || (argc == 2 && strcmp(argv[1], "fault") != 0))
+        return ERR_SYNTAX;
+    if (argc == 2)
+        *(volatile uint8_t *)nowhere = 1;
+    PANIC("asked for at the console");
+}
+
 const struct command commands_machine[] = {
     { "cpu", "", "what this CPU can do, how it is set, and how the firmware left it", cpu },
     { "log", "[LINES|error|warn|info|debug]", "what was logged, or the last LINES; or print from this level on", log },
+    { "panic", "[fault]", "end as after a broken invariant, or after an exception in the kernel", panic },
     { "reboot", "", "start the machine again", reboot },
     { "poweroff", "", "switch the machine off; the exit status says if a command of octavo.conf failed", poweroff },
     { NULL, NULL, NULL, NULL },

@@ -142,7 +142,7 @@ def test_random_lines_do_no_harm(open_console):
     """Every command with arguments that make no sense; the machine must still answer afterwards."""
     console, dice = open_console(), random.Random(6)
     names = re.findall(r"^  (\w+)", console.run("help"), re.M)
-    names = [name for name in names if name not in ("reboot", "poweroff", "selftest", "bench")]
+    names = [name for name in names if name not in ("reboot", "poweroff", "panic", "selftest", "bench")]
     words = ["0", "1", "-1", "0x", "all", "0xffffffffffffffff", "18446744073709551616", "1T", "4K", "0x1000", "x", "''",
              "\"a b\"", "'", ";", ";;", "#", "%s%n", "../..", "2M", "0xffff800000000000", "0x8000000000000000"]
     assert len(names) > 8
@@ -189,9 +189,37 @@ def test_keyboard_moves_and_completes(console):
     assert console.text_to_prompt().split("\n")[-2].strip() == "UP"
 
 
+# ---- last words ------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("command, said, function", [
+    ("panic", r"PANIC on CPU 0 at core/console/cmd_machine\.c:\d+: asked for", "port_panic"),
+    ("panic fault", r"#PF page fault .*\n  error 0x2: write by the kernel", "panic"),
+])
+def test_a_panic_tells_all_and_ends_the_run(boot, command, said, function):
+    run = boot(f"{command}; echo went on")
+    words = run.text.partition("PANIC")[2]
+    assert run.status == 1 and "went on" not in words, run
+    assert re.search(said, "PANIC" + words), run
+    assert re.search(rf"backtrace:\n(.*\n)*? +\d+ 0x[0-9a-f]+ {function}\+0x", words), run
+    assert re.search(r"(.*\n)*? +\d+ 0x[0-9a-f]+ shell_run\+0x", words), run
+    assert re.search(r"locks held: .*\nframes: \d+ free of \d+\n", words), run
+    assert len(re.findall(r"stage \d: ", words)) == 4, run
+    assert run.text.rstrip().endswith("octavo: panic")
+
+
+def test_a_panic_is_seen_on_the_screen(open_console, tmp_path):
+    console = open_console()
+    console.child.send("panic\r")
+    console.child.expect_exact("octavo: panic")
+    width, height, pixels = dump_screen(console, tmp_path / "panic.ppm")
+    assert tuple(pixels[:3]) == ALARM
+    rows = [row for row in screen_text((width, height, pixels)) if row]
+    assert rows[-1] == "octavo: panic" and any(row.startswith("PANIC on CPU 0") for row in rows)
+
+
 # ---- the screen --------------------------------------------------------------------------------
 
-MARGIN, TOP, PAPER = 8, 32, (0x14, 0x19, 0x1F)
+MARGIN, TOP, PAPER, ALARM = 8, 32, (0x14, 0x19, 0x1F), (0x9C, 0x2F, 0x38)
 
 
 def load_font():
