@@ -48,7 +48,7 @@
 #include "mm/range.h"
 
 #define FRAMES_IN_64_BITS ((uint64_t)1 << (64 - PAGE_SHIFT))
-#define FRAMES_IN_52_BITS ((uint64_t)1 << (52 - PAGE_SHIFT)) /* SDM 3A, "Paging": M-1:12 of an entry, M <= 52 */
+#define FRAMES_IN_52_BITS ((uint64_t)1 << (52 - PAGE_SHIFT)) /* MAXPHYADDR: SDM 3A "Paging" */
 #define FIRST_MIB_END     (MIB / PAGE_SIZE)
 
 /* UEFI 2.10, "Memory Type Usage": type numbers in order */
@@ -73,21 +73,36 @@ enum {
 };
 
 static const char *const type_names[EFI_TYPES] = {
-    "Reserved",       "LoaderCode",         "LoaderData",         "BootServicesCode",
-    "BootServicesData", "RuntimeServicesCode", "RuntimeServicesData", "Conventional",
-    "Unusable",       "ACPIReclaim",        "ACPINVS",            "MemoryMappedIO",
-    "MMIOPortSpace",  "PalCode",            "Persistent",         "Unaccepted",
+    "Reserved",
+    "LoaderCode",
+    "LoaderData",
+    "BootServicesCode",
+    "BootServicesData",
+    "RuntimeServicesCode",
+    "RuntimeServicesData",
+    "Conventional",
+    "Unusable",
+    "ACPIReclaim",
+    "ACPINVS",
+    "MemoryMappedIO",
+    "MMIOPortSpace",
+    "PalCode",
+    "Persistent",
+    "Unaccepted",
 };
 
 static const char *const kind_names[MEM_KINDS] = {
-    [MEM_FREE] = "free",       [MEM_LOW] = "low",   [MEM_SPECIAL] = "special", [MEM_PERSISTENT] = "persistent",
-    [MEM_ACPI] = "acpi",       [MEM_NVS] = "nvs",   [MEM_RUNTIME] = "runtime", [MEM_MMIO] = "mmio",
+    [MEM_FREE] = "free",       [MEM_LOW] = "low",
+    [MEM_SPECIAL] = "special", [MEM_PERSISTENT] = "persistent",
+    [MEM_ACPI] = "acpi",       [MEM_NVS] = "nvs",
+    [MEM_RUNTIME] = "runtime", [MEM_MMIO] = "mmio",
     [MEM_BAD] = "bad",         [MEM_RESERVED] = "reserved",
 };
 
 static const char *const rule_names[MEM_RULES] = {
-    [MEM_RULE_ZERO_LENGTH] = "zero-length", [MEM_RULE_WRAPPED] = "wrapped", [MEM_RULE_UNALIGNED] = "unaligned",
-    [MEM_RULE_BEYOND] = "unaddressable",    [MEM_RULE_OVERLAP] = "overlap",
+    [MEM_RULE_ZERO_LENGTH] = "zero-length", [MEM_RULE_WRAPPED] = "wrapped",
+    [MEM_RULE_UNALIGNED] = "unaligned",     [MEM_RULE_BEYOND] = "unaddressable",
+    [MEM_RULE_OVERLAP] = "overlap",
 };
 
 const char *mem_kind_name(enum mem_kind kind) { return (unsigned)kind < MEM_KINDS ? kind_names[kind] : "?"; }
@@ -103,7 +118,7 @@ const char *mem_type_name(uint32_t type)
 struct mem_desc mem_desc_get(const void *descriptors, size_t desc_bytes, size_t i)
 {
     const unsigned char *d = (const unsigned char *)descriptors + i * desc_bytes;
-    struct mem_desc      desc;
+    struct mem_desc desc;
 
     __builtin_memcpy(&desc.type, d, sizeof desc.type); /* then 4 bytes of padding */
     __builtin_memcpy(&desc.start, d + 8, sizeof desc.start);
@@ -262,7 +277,7 @@ static void sort_by_start(struct mem_range *r, size_t n)
 /* The list under construction: ranges[n] of room for `limit` */
 struct pieces {
     struct mem_range *ranges;
-    size_t            n, limit;
+    size_t n, limit;
 };
 
 static bool append(struct pieces *p, struct mem_range r)
@@ -302,8 +317,8 @@ static bool emit(struct pieces *p, struct mem_range r)
 static bool sweep(struct pieces *p, struct mem_range *claims, size_t n)
 {
     struct mem_range *open = claims;
-    size_t            n_open = 0, next = 0;
-    uint64_t          at = 0;
+    size_t n_open = 0, next = 0;
+    uint64_t at = 0;
 
     while (next < n || n_open > 0) {
         struct mem_range piece;
@@ -330,7 +345,7 @@ static bool sweep(struct pieces *p, struct mem_range *claims, size_t n)
 /* How many of the sorted claims[n] start inside an earlier one */
 static size_t count_overlaps(const struct mem_range *claims, size_t n)
 {
-    size_t   hits = 0;
+    size_t hits = 0;
     uint64_t end = 0;
 
     for (size_t i = 0; i < n; i++) {
@@ -353,8 +368,8 @@ err_t mem_map_read(struct mem_map *m, struct mem_range *store, size_t capacity, 
                    size_t bytes, size_t desc_bytes)
 {
     struct mem_map map = { .ranges = store };
-    struct pieces  p = { .ranges = store };
-    size_t         n = 0;
+    struct pieces p = { .ranges = store };
+    size_t n = 0;
 
     if (desc_bytes < MEM_DESC_BYTES_MIN || bytes % desc_bytes != 0)
         return ERR_INVAL;
@@ -389,7 +404,7 @@ void mem_map_limit(struct mem_map *m, pfn_t end)
 
     for (size_t i = 0; i < m->n; i++) {
         struct mem_range r = m->ranges[i];
-        uint64_t         cut = r.kind == MEM_FREE ? max_u64(r.start.idx, min_u64(r.end.idx, end.idx)) : r.end.idx;
+        uint64_t cut = r.kind == MEM_FREE ? max_u64(r.start.idx, min_u64(r.end.idx, end.idx)) : r.end.idx;
 
         if (cut < r.end.idx) {
             m->pages_out -= r.end.idx - cut;
@@ -409,7 +424,7 @@ const struct mem_range *mem_map_find(const struct mem_map *m, pfn_t f)
     size_t low = 0, high = m->n; /* ranges below low end at or before f, those from high on start after it */
 
     while (low < high) {
-        size_t                  middle = low + (high - low) / 2;
+        size_t middle = low + (high - low) / 2;
         const struct mem_range *r = &m->ranges[middle];
 
         if (f.idx < r->start.idx)

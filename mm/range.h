@@ -31,8 +31,8 @@ enum mem_kind {
 
 /* Sets of kinds for the questions below: MEM_SET(MEM_FREE) | MEM_SET(MEM_LOW) */
 #define MEM_SET(kind) (1u << (kind))
-#define MEM_SET_RAM                                                                                     \
-    (MEM_SET(MEM_FREE) | MEM_SET(MEM_LOW) | MEM_SET(MEM_SPECIAL) | MEM_SET(MEM_PERSISTENT) |            \
+#define MEM_SET_RAM                                                                                          \
+    (MEM_SET(MEM_FREE) | MEM_SET(MEM_LOW) | MEM_SET(MEM_SPECIAL) | MEM_SET(MEM_PERSISTENT) |                 \
      MEM_SET(MEM_ACPI) | MEM_SET(MEM_NVS) | MEM_SET(MEM_RUNTIME))
 
 /* Why pages of a descriptor are not in the list */
@@ -64,8 +64,8 @@ struct mem_desc {
 
 /* A run of frames of one kind and attribute */
 struct mem_range {
-    pfn_t         start, end; /* half-open                                    */
-    uint64_t      attr;       /* as the firmware gave it                      */
+    pfn_t start, end; /* half-open                                    */
+    uint64_t attr;    /* as the firmware gave it                      */
     enum mem_kind kind;
 };
 
@@ -78,13 +78,13 @@ typedef unsigned __int128 mem_sum_t;
  */
 struct mem_map {
     struct mem_range *ranges; /* ranges[n]: sorted, disjoint, neighbours differ in kind or attribute     */
-    size_t            n;
-    size_t            n_descriptors;      /* that were read                                             */
-    mem_sum_t         pages_in;
-    uint64_t          pages_out;
-    mem_sum_t         dropped[MEM_RULES]; /* pages                                                      */
-    size_t            hits[MEM_RULES];    /* descriptors the rule applied to (overlap: that start inside */
-                                          /* another)                                                   */
+    size_t n;
+    size_t n_descriptors; /* that were read                                             */
+    mem_sum_t pages_in;
+    uint64_t pages_out;
+    mem_sum_t dropped[MEM_RULES]; /* pages                                                      */
+    size_t hits[MEM_RULES];       /* descriptors the rule applied to (overlap: that start inside */
+                                  /* another)                                                   */
 };
 
 /* MEM_MAP_CAPACITY - a store of so many ranges is enough for n descriptors, whatever is in them */

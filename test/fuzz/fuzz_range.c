@@ -22,8 +22,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static struct mem_desc unfold(const uint8_t *p)
 {
     static const uint64_t attrs[] = { 0xf, 0, 0x8, 0x7, 0x800f, 0x4000f, 0x1000f, 0x800000000000000f };
-    struct mem_desc d = { p[0] < 0xf0 ? p[0] % 20 : 0x7fffffffu + p[0] - 0xf7, (uint64_t)(p[2] | p[3] << 8) << 12,
-                          (uint64_t)(p[4] | p[5] << 8), attrs[p[1] % ARRAY_LEN(attrs)] };
+    struct mem_desc d = { p[0] < 0xf0 ? p[0] % 20 : 0x7fffffffu + p[0] - 0xf7,
+                          (uint64_t)(p[2] | p[3] << 8) << 12, (uint64_t)(p[4] | p[5] << 8),
+                          attrs[p[1] % ARRAY_LEN(attrs)] };
 
     if (p[6] & 0x80)
         d.start |= UINT64_MAX << (p[6] & 63);
@@ -36,11 +37,11 @@ static struct mem_desc unfold(const uint8_t *p)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static unsigned char    raw[DESCS_MAX * 104];
+    static unsigned char raw[DESCS_MAX * 104];
     static struct mem_range store[MEM_MAP_CAPACITY(DESCS_MAX)];
-    struct mem_map          map;
-    size_t                  n, desc_bytes;
-    const char             *different;
+    struct mem_map map;
+    size_t n, desc_bytes;
+    const char *different;
 
     if (size == 0)
         return 0;

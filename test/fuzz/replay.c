@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* The whole file on the heap, exactly as long as it is: the sanitizer guards its end */
 static uint8_t *read_whole(const char *path, size_t *size)
 {
-    FILE    *file = fopen(path, "rb");
+    FILE *file = fopen(path, "rb");
     uint8_t *data;
 
     assert_non_null(file);
@@ -36,9 +36,9 @@ static uint8_t *read_whole(const char *path, size_t *size)
 
 static void the_corpus_passes(void **state)
 {
-    char           path[512];
-    unsigned       n_files = 0;
-    DIR           *dir;
+    char path[512];
+    unsigned n_files = 0;
+    DIR *dir;
     struct dirent *entry;
 
     (void)state;
@@ -47,9 +47,9 @@ static void the_corpus_passes(void **state)
     if (dir == NULL)
         fail_msg("%s: %s", path, strerror(errno));
     while ((entry = readdir(dir)) != NULL) {
-        char     file[1024];
+        char file[1024];
         uint8_t *data;
-        size_t   size;
+        size_t size;
 
         if (entry->d_name[0] == '.')
             continue;

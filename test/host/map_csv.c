@@ -34,7 +34,7 @@ static const char *parse_number(const char *s, uint64_t max, uint64_t *out)
     if (*s == '\0')
         return "is missing";
     for (; *s != '\0'; s++) {
-        unsigned digit = isdigit((unsigned char)*s) ? (unsigned)(*s - '0')
+        unsigned digit = isdigit((unsigned char)*s)    ? (unsigned)(*s - '0')
                          : isxdigit((unsigned char)*s) ? (unsigned)(tolower((unsigned char)*s) - 'a' + 10)
                                                        : base;
 
@@ -83,7 +83,8 @@ static bool is_header(char *const fields[FIELDS])
 }
 
 /* One line that is not blank: a descriptor, or what is wrong in `reason` */
-static bool parse_fields(char *const fields[FIELDS], unsigned n, struct mem_desc *d, char *reason, size_t size)
+static bool parse_fields(char *const fields[FIELDS], unsigned n, struct mem_desc *d, char *reason,
+                         size_t size)
 {
     uint64_t value[FIELDS];
 
@@ -117,16 +118,16 @@ static void add(struct map_csv *map, struct mem_desc d)
 
 err_t map_csv_read(struct map_csv *map, FILE *file, const char *name, size_t desc_bytes, FILE *errors)
 {
-    char   *line = NULL, reason[128] = "";
-    size_t  room = 0;
+    char *line = NULL, reason[128] = "";
+    size_t room = 0;
     ssize_t length;
-    size_t  number = 0;
+    size_t number = 0;
 
     *map = (struct map_csv){ .desc_bytes = desc_bytes };
     while (reason[0] == '\0' && (length = getline(&line, &room, file)) >= 0) {
-        char           *text, *fields[FIELDS];
+        char *text, *fields[FIELDS];
         struct mem_desc d;
-        unsigned        n;
+        unsigned n;
 
         number++;
         if (strlen(line) != (size_t)length) {

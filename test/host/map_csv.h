@@ -14,8 +14,8 @@
 
 struct map_csv {
     unsigned char *descriptors; /* raw descriptors, as GetMemoryMap returns them */
-    size_t         n;
-    size_t         desc_bytes;
+    size_t n;
+    size_t desc_bytes;
 };
 
 /*
@@ -26,7 +26,8 @@ struct map_csv {
  *
  *   Errors  ERR_SYNTAX  malformed, or no descriptor in it
  */
-err_t map_csv_read(struct map_csv *map, FILE *file, const char *name, size_t desc_bytes, FILE *errors) MUST_USE;
+err_t map_csv_read(struct map_csv *map, FILE *file, const char *name, size_t desc_bytes,
+                   FILE *errors) MUST_USE;
 
 void map_csv_free(struct map_csv *map);
 

@@ -12,12 +12,12 @@ typedef unsigned __int128 u128;
 
 /* Every type that is not reserved */
 static const struct {
-    uint32_t      type;
+    uint32_t type;
     enum mem_kind kind;
 } kinds[] = {
-    { 1, MEM_FREE },    { 2, MEM_FREE }, { 3, MEM_FREE }, { 4, MEM_FREE }, { 7, MEM_FREE },
-    { 5, MEM_RUNTIME }, { 6, MEM_RUNTIME }, { 8, MEM_BAD },  { 9, MEM_ACPI }, { 10, MEM_NVS },
-    { 11, MEM_MMIO },   { 12, MEM_MMIO }, { 14, MEM_PERSISTENT },
+    { 1, MEM_FREE },    { 2, MEM_FREE },    { 3, MEM_FREE },        { 4, MEM_FREE }, { 7, MEM_FREE },
+    { 5, MEM_RUNTIME }, { 6, MEM_RUNTIME }, { 8, MEM_BAD },         { 9, MEM_ACPI }, { 10, MEM_NVS },
+    { 11, MEM_MMIO },   { 12, MEM_MMIO },   { 14, MEM_PERSISTENT },
 };
 
 static enum mem_kind kind_of(struct mem_desc d)
@@ -40,7 +40,7 @@ static enum mem_kind kind_of(struct mem_desc d)
 
 static struct mem_desc get(const void *descriptors, size_t desc_bytes, size_t i)
 {
-    const char     *p = (const char *)descriptors + i * desc_bytes;
+    const char *p = (const char *)descriptors + i * desc_bytes;
     struct mem_desc d;
 
     memcpy(&d.type, p, 4);
@@ -73,7 +73,7 @@ struct model_frame model_frame(const void *descriptors, size_t n, size_t desc_by
         return f;
     for (size_t i = 0; i < n; i++) {
         struct mem_desc d = get(descriptors, desc_bytes, i);
-        enum mem_kind   kind = kind_of(d);
+        enum mem_kind kind = kind_of(d);
 
         if (!claims(d, frame))
             continue;
@@ -126,7 +126,7 @@ static size_t cuts_of(uint64_t *cuts, const void *descriptors, size_t n, size_t 
 static const char *check_frames(const struct mem_map *m, const void *descriptors, size_t n, size_t desc_bytes,
                                 uint64_t from, uint64_t to)
 {
-    struct model_frame      want = model_frame(descriptors, n, desc_bytes, from);
+    struct model_frame want = model_frame(descriptors, n, desc_bytes, from);
     const struct mem_range *got = mem_map_find(m, pfn(from));
 
     if (want.n_claims == 0)
@@ -134,7 +134,8 @@ static const char *check_frames(const struct mem_map *m, const void *descriptors
                    ? NULL
                    : DIFFERENT("frames %#llx-%#llx are in the map, nobody claims them", ULL(from), ULL(to));
     if (got == NULL || got->end.idx < to)
-        return DIFFERENT("frames %#llx-%#llx: %s, not in the map", ULL(from), ULL(to), mem_kind_name(want.kind));
+        return DIFFERENT("frames %#llx-%#llx: %s, not in the map", ULL(from), ULL(to),
+                         mem_kind_name(want.kind));
     if (got->kind != want.kind || got->attr != want.attr)
         return DIFFERENT("frames %#llx-%#llx: %s %#llx, should be %s %#llx", ULL(from), ULL(to),
                          mem_kind_name(got->kind), ULL(got->attr), mem_kind_name(want.kind), ULL(want.attr));
@@ -164,7 +165,7 @@ static const char *check_sums(const struct mem_map *m, const void *descriptors, 
 
     for (size_t i = 0; i < n; i++) {
         struct mem_desc d = get(descriptors, desc_bytes, i);
-        u128            first = d.start / 4096, end = (end_of(d) + 4095) / 4096;
+        u128 first = d.start / 4096, end = (end_of(d) + 4095) / 4096;
 
         if (d.pages == 0)
             continue;
@@ -184,12 +185,12 @@ static const char *check_sums(const struct mem_map *m, const void *descriptors, 
             dropped[MEM_RULE_BEYOND] += end - (first > LIMIT / 4096 ? first : LIMIT / 4096);
     }
     if (m->n_descriptors != n || m->pages_in != in || m->pages_out != out)
-        return DIFFERENT("%zu descriptors, %llu pages in, %llu out; should be %zu, %llu, %llu", m->n_descriptors,
-                         ULL(m->pages_in), ULL(m->pages_out), n, ULL(in), ULL(out));
+        return DIFFERENT("%zu descriptors, %llu pages in, %llu out; should be %zu, %llu, %llu",
+                         m->n_descriptors, ULL(m->pages_in), ULL(m->pages_out), n, ULL(in), ULL(out));
     for (unsigned rule = 0; rule < MEM_RULES; rule++) {
         if (m->dropped[rule] != dropped[rule] || (dropped[rule] > 0 && m->hits[rule] == 0))
-            return DIFFERENT("%s dropped %llu pages, should be %llu", mem_rule_name(rule), ULL(m->dropped[rule]),
-                             ULL(dropped[rule]));
+            return DIFFERENT("%s dropped %llu pages, should be %llu", mem_rule_name(rule),
+                             ULL(m->dropped[rule]), ULL(dropped[rule]));
         in -= m->dropped[rule];
     }
     return in == m->pages_out ? NULL : DIFFERENT("pages were lost: in is not out plus dropped");
@@ -197,10 +198,10 @@ static const char *check_sums(const struct mem_map *m, const void *descriptors, 
 
 const char *model_range_check(const struct mem_map *m, const void *descriptors, size_t n, size_t desc_bytes)
 {
-    uint64_t   *cuts = calloc(4 * n + 4, sizeof *cuts);
+    uint64_t *cuts = calloc(4 * n + 4, sizeof *cuts);
     const char *different = check_form(m);
-    size_t      n_cuts = cuts_of(cuts, descriptors, n, desc_bytes);
-    u128        overlap = 0, out = 0;
+    size_t n_cuts = cuts_of(cuts, descriptors, n, desc_bytes);
+    u128 overlap = 0, out = 0;
 
     for (size_t i = 0; different == NULL && i + 1 < n_cuts; i++) {
         uint64_t n_claims = model_frame(descriptors, n, desc_bytes, cuts[i]).n_claims;

@@ -11,9 +11,9 @@
 #include "mm/range.h"
 
 struct model_frame {
-    uint64_t      n_claims; /* 0: no descriptor speaks of this frame, and the rest is undefined */
+    uint64_t n_claims; /* 0: no descriptor speaks of this frame, and the rest is undefined */
     enum mem_kind kind;
-    uint64_t      attr;
+    uint64_t attr;
 };
 
 /* model_frame - what n descriptors say about one frame */

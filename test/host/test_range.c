@@ -15,13 +15,14 @@
 #define DESCS_MAX 700
 #define DESC_MAX  64
 
-static unsigned char    raw[DESCS_MAX * DESC_MAX];
+static unsigned char raw[DESCS_MAX * DESC_MAX];
 static struct mem_range store[MEM_MAP_CAPACITY(DESCS_MAX)];
-static struct mem_map   map;
+static struct mem_map map;
 
-#define KIB4(n)  ((uint64_t)(n) << 12)
-#define RUN(...) run((const struct mem_desc[]){ __VA_ARGS__ }, \
-                     sizeof((const struct mem_desc[]){ __VA_ARGS__ }) / sizeof(struct mem_desc))
+#define KIB4(n) ((uint64_t)(n) << 12)
+#define RUN(...)                                                                                             \
+    run((const struct mem_desc[]){ __VA_ARGS__ },                                                            \
+        sizeof((const struct mem_desc[]){ __VA_ARGS__ }) / sizeof(struct mem_desc))
 
 /* Normalise n descriptors of 48 bytes into `map`, and hold the result against the model */
 static void run(const struct mem_desc *d, size_t n)
@@ -138,7 +139,10 @@ static void frames_beyond_52_bits_are_cut_off(void **state)
 static void free_memory_above_a_limit_is_dropped(void **state)
 {
     static const struct mem_desc d[] = {
-        { 7, MIB, 256, 0xf }, { 7, MIB * 8, 256, 0xf }, { 10, MIB * 9, 1, 0xf }, { 7, MIB * 10, 256, 0xf },
+        { 7, MIB, 256, 0xf },
+        { 7, MIB * 8, 256, 0xf },
+        { 10, MIB * 9, 1, 0xf },
+        { 7, MIB * 10, 256, 0xf },
     };
 
     (void)state;
@@ -175,11 +179,12 @@ static void the_strictest_claim_wins_in_every_order(void **state)
 {
     /* descriptors in rising order of restriction; the kinds they get */
     static const struct mem_desc d[] = {
-        { 7, MIB, 8, 0xf }, { 7, MIB, 8, 0x4000f }, { 14, MIB, 8, 0xf }, { 9, MIB, 8, 0xf }, { 10, MIB, 8, 0xf },
-        { 6, MIB, 8, MEM_ATTR_RUNTIME }, { 11, MIB, 8, 1 }, { 8, MIB, 8, 0xf }, { 0, MIB, 8, 0xf },
+        { 7, MIB, 8, 0xf }, { 7, MIB, 8, 0x4000f }, { 14, MIB, 8, 0xf },
+        { 9, MIB, 8, 0xf }, { 10, MIB, 8, 0xf },    { 6, MIB, 8, MEM_ATTR_RUNTIME },
+        { 11, MIB, 8, 1 },  { 8, MIB, 8, 0xf },     { 0, MIB, 8, 0xf },
     };
-    static const enum mem_kind kinds[] = { MEM_FREE, MEM_SPECIAL, MEM_PERSISTENT, MEM_ACPI, MEM_NVS,
-                                           MEM_RUNTIME, MEM_MMIO, MEM_BAD, MEM_RESERVED };
+    static const enum mem_kind kinds[] = { MEM_FREE,    MEM_SPECIAL, MEM_PERSISTENT, MEM_ACPI,    MEM_NVS,
+                                           MEM_RUNTIME, MEM_MMIO,    MEM_BAD,        MEM_RESERVED };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(d); i++)
@@ -205,7 +210,8 @@ static void between_claims_of_one_kind_the_greater_attribute_wins(void **state)
 static void a_claim_inside_another_cuts_it(void **state)
 {
     (void)state;
-    RUN({ 7, MIB, 64, 0xf }, { 0, MIB + KIB4(8), 8, 0 }, { 10, MIB + KIB4(4), 8, 0xf }, { 11, MIB + KIB4(60), 8, 1 });
+    RUN({ 7, MIB, 64, 0xf }, { 0, MIB + KIB4(8), 8, 0 }, { 10, MIB + KIB4(4), 8, 0xf },
+        { 11, MIB + KIB4(60), 8, 1 });
     assert_int_equal(map.n, 5);
     EXPECT(0, MEM_FREE, 0x100, 0x104, 0xf);
     EXPECT(1, MEM_NVS, 0x104, 0x108, 0xf);
@@ -239,8 +245,8 @@ static void the_first_mib_is_low_and_frame_0_reserved(void **state)
 static void types_and_attributes_decide_the_kind(void **state)
 {
     static const struct {
-        uint32_t      type;
-        uint64_t      attr;
+        uint32_t type;
+        uint64_t attr;
         enum mem_kind kind;
     } row[] = {
         { 0, 0xf, MEM_RESERVED },
@@ -323,7 +329,7 @@ static void the_promised_capacity_suffices_and_one_less_may_not(void **state)
 {
     enum { N = 60 };
     struct mem_map untouched = { .n = 77 };
-    size_t         small;
+    size_t small;
 
     (void)state;
     map_desc_put(raw, 40, 0, (struct mem_desc){ 7, 0, 1000, 0xf });
@@ -340,7 +346,8 @@ static void the_promised_capacity_suffices_and_one_less_may_not(void **state)
 static void questions_are_answered(void **state)
 {
     (void)state;
-    RUN({ 7, MIB, 256, 0xf }, { 11, (uint64_t)0xfd << 32, 0x300000, 1 }, { 9, MIB * 3, 2, 0xf }, { 7, KIB4(4), 1, 0xf });
+    RUN({ 7, MIB, 256, 0xf }, { 11, (uint64_t)0xfd << 32, 0x300000, 1 }, { 9, MIB * 3, 2, 0xf },
+        { 7, KIB4(4), 1, 0xf });
     assert_int_equal(mem_map_find(&map, pfn(4))->kind, MEM_LOW);
     assert_null(mem_map_find(&map, pfn(3)));
     assert_null(mem_map_find(&map, pfn(5)));
@@ -376,9 +383,9 @@ static void everything_has_a_name(void **state)
 /* Counted from the files by other means (sort, awk); the maps overlap nowhere */
 static const struct {
     const char *name;
-    size_t      n_descriptors, n_ranges;
-    uint64_t    free, low, acpi, nvs, runtime, mmio; /* [pages] */
-    uint64_t    ram_end;                             /* [bytes] */
+    size_t n_descriptors, n_ranges;
+    uint64_t free, low, acpi, nvs, runtime, mmio; /* [pages] */
+    uint64_t ram_end;                             /* [bytes] */
 } machines[] = {
     { "acer-v3-571g-1", 100, 25, 1020095, 135, 64, 256, 792, 17300, 0x15f600000 },
     { "apple-intelmac2006-kernel-1", 35, 19, 519018, 158, 21, 559, 83, 53, 0x7ef00000 },
@@ -402,9 +409,9 @@ static void machines_come_out_as_counted(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(machines); i++) {
         struct map_csv csv;
-        char           path[128];
-        FILE          *file;
-        const char    *different;
+        char path[128];
+        FILE *file;
+        const char *different;
 
         snprintf(path, sizeof path, "test/data/maps/%s.csv", machines[i].name);
         file = fopen(path, "r");
@@ -413,7 +420,8 @@ static void machines_come_out_as_counted(void **state)
         assert_int_equal(map_csv_read(&csv, file, path, 48, stderr), ERR_OK);
         fclose(file);
         assert_int_equal(csv.n, machines[i].n_descriptors);
-        assert_int_equal(mem_map_read(&map, store, ARRAY_LEN(store), csv.descriptors, csv.n * 48, 48), ERR_OK);
+        assert_int_equal(mem_map_read(&map, store, ARRAY_LEN(store), csv.descriptors, csv.n * 48, 48),
+                         ERR_OK);
         different = model_range_check(&map, csv.descriptors, csv.n, 48);
         if (different != NULL)
             fail_msg("%s: %s", path, different);
@@ -445,10 +453,22 @@ static uint64_t random_below(uint64_t n)
 /* A descriptor in a world of `frames` frames from `base`; one in `wild` ends far outside or is unaligned */
 static struct mem_desc random_desc(uint64_t base, uint64_t frames, uint64_t wild)
 {
-    static const uint32_t types[] = { 0, 1, 2, 3, 4, 5, 6, 7, 7, 7, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16,
-                                      0x70000000, 0x7fffffff, 0x80000000, 0xffffffff };
-    static const uint64_t attrs[] = { 0, 0xf, 0xf, 0xf, 0x8, 0x1, 0x7, 0x800f, 0x1000f, 0x4000f, 0x10000,
-                                      0x8000000000000001, 0x800000000000000f };
+    static const uint32_t types[] = { 0,  1,  2,  3,  4,          5,          6,          7,
+                                      7,  7,  7,  8,  9,          10,         11,         12,
+                                      13, 14, 15, 16, 0x70000000, 0x7fffffff, 0x80000000, 0xffffffff };
+    static const uint64_t attrs[] = { 0,
+                                      0xf,
+                                      0xf,
+                                      0xf,
+                                      0x8,
+                                      0x1,
+                                      0x7,
+                                      0x800f,
+                                      0x1000f,
+                                      0x4000f,
+                                      0x10000,
+                                      0x8000000000000001,
+                                      0x800000000000000f };
     struct mem_desc d = { types[random_below(ARRAY_LEN(types))], base + KIB4(random_below(frames)),
                           random_below(random_below(frames) + 1), attrs[random_below(ARRAY_LEN(attrs))] };
 
@@ -469,8 +489,8 @@ static void random_maps_agree_with_the_model(void **state)
 
     (void)state;
     for (uint64_t round = 1; round <= 4000; round++) {
-        size_t      n, desc_bytes = 40 + 8 * (round % 4);
-        uint64_t    base, frames, wild;
+        size_t n, desc_bytes = 40 + 8 * (round % 4);
+        uint64_t base, frames, wild;
         const char *different;
 
         seed = round * 0x9e3779b97f4a7c15;
@@ -480,7 +500,8 @@ static void random_maps_agree_with_the_model(void **state)
         wild = round % 2 == 0 ? UINT32_MAX : 20;
         for (size_t i = 0; i < n; i++)
             map_desc_put(raw, desc_bytes, i, random_desc(base, frames, wild));
-        assert_int_equal(mem_map_read(&map, store, MEM_MAP_CAPACITY(n), raw, n * desc_bytes, desc_bytes), ERR_OK);
+        assert_int_equal(mem_map_read(&map, store, MEM_MAP_CAPACITY(n), raw, n * desc_bytes, desc_bytes),
+                         ERR_OK);
         different = model_range_check(&map, raw, n, desc_bytes);
         if (different != NULL)
             fail_msg("round %llu: %s", ULL(round), different);
@@ -499,10 +520,11 @@ static void random_maps_agree_page_by_page(void **state)
             map_desc_put(raw, 48, i, random_desc(0, 600, 10));
         assert_int_equal(mem_map_read(&map, store, MEM_MAP_CAPACITY(n), raw, n * 48, 48), ERR_OK);
         for (uint64_t f = 0; f < 1300; f++) {
-            struct model_frame      want = model_frame(raw, n, 48, f);
+            struct model_frame want = model_frame(raw, n, 48, f);
             const struct mem_range *got = mem_map_find(&map, pfn(f));
 
-            if ((want.n_claims > 0) != (got != NULL) || (got && (got->kind != want.kind || got->attr != want.attr)))
+            if ((want.n_claims > 0) != (got != NULL) ||
+                (got && (got->kind != want.kind || got->attr != want.attr)))
                 fail_msg("round %llu: frame %llu", ULL(round), ULL(f));
         }
     }
@@ -510,9 +532,9 @@ static void random_maps_agree_page_by_page(void **state)
 
 static void the_order_of_descriptors_does_not_matter(void **state)
 {
-    static unsigned char    mixed[sizeof raw];
+    static unsigned char mixed[sizeof raw];
     static struct mem_range other_store[MEM_MAP_CAPACITY(50)];
-    struct mem_map          other;
+    struct mem_map other;
 
     (void)state;
     for (uint64_t round = 1; round <= 200; round++) {
@@ -523,7 +545,7 @@ static void the_order_of_descriptors_does_not_matter(void **state)
             map_desc_put(raw, 40, i, random_desc(0, 600, 20));
         memcpy(mixed, raw, n * 40);
         for (size_t i = n; i > 1; i--) {
-            size_t          j = random_below(i);
+            size_t j = random_below(i);
             struct mem_desc d = mem_desc_get(mixed, 40, i - 1);
 
             map_desc_put(mixed, 40, i - 1, mem_desc_get(mixed, 40, j));
@@ -533,22 +555,24 @@ static void the_order_of_descriptors_does_not_matter(void **state)
         assert_int_equal(mem_map_read(&other, other_store, MEM_MAP_CAPACITY(n), mixed, n * 40, 40), ERR_OK);
         assert_int_equal(map.n, other.n);
         for (size_t i = 0; i < map.n; i++)
-            EXPECT(i, other.ranges[i].kind, other.ranges[i].start.idx, other.ranges[i].end.idx, other.ranges[i].attr);
+            EXPECT(i, other.ranges[i].kind, other.ranges[i].start.idx, other.ranges[i].end.idx,
+                   other.ranges[i].attr);
     }
 }
 
 /* A million descriptors: neither the stack nor the clock may show it */
 static void very_long_maps_are_read_in_n_log_n(void **state)
 {
-    size_t            n = 1000000;
-    unsigned char    *many = malloc(n * 40);
+    size_t n = 1000000;
+    unsigned char *many = malloc(n * 40);
     struct mem_range *room = malloc(MEM_MAP_CAPACITY(n) * sizeof *room);
 
     (void)state;
     seed = 1;
     for (size_t i = 0; i < n; i++)
-        map_desc_put(many, 40, i, (struct mem_desc){ (uint32_t)random_below(16), KIB4(random_below(n * 8)),
-                                                     random_below(64), 0xf });
+        map_desc_put(many, 40, i,
+                     (struct mem_desc){ (uint32_t)random_below(16), KIB4(random_below(n * 8)),
+                                        random_below(64), 0xf });
     assert_int_equal(mem_map_read(&map, room, MEM_MAP_CAPACITY(n), many, n * 40, 40), ERR_OK);
     assert_true(map.n > n / 4);
     free(many);
@@ -561,7 +585,7 @@ static void very_long_maps_are_read_in_n_log_n(void **state)
 static const char *complaint(const char *text, size_t length, struct map_csv *csv)
 {
     static char out[256];
-    FILE       *file = fmemopen((void *)(uintptr_t)text, length, "r"), *errors = fmemopen(out, sizeof out, "w");
+    FILE *file = fmemopen((void *)(uintptr_t)text, length, "r"), *errors = fmemopen(out, sizeof out, "w");
 
     out[0] = '\0';
     (void)!map_csv_read(csv, file, "F", 48, errors);
@@ -582,7 +606,7 @@ static void text_maps_are_read_with_and_without_header_and_carriage_returns(void
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(good); i++) {
-        struct map_csv  csv;
+        struct map_csv csv;
         struct mem_desc d;
 
         assert_string_equal(complaint(good[i], strlen(good[i]), &csv), "");
@@ -600,7 +624,8 @@ static void malformed_text_is_refused_with_file_line_and_reason(void **state)
     } bad[] = {
         { "\n", "F:1: no descriptor" },
         { "type,physical_start,pages,attribute\n", "F:1: no descriptor" },
-        { "7,0x1000,2,0xf\n7,0x1000,2\n", "F:2: expected 4 fields (type,physical_start,pages,attribute), found 3" },
+        { "7,0x1000,2,0xf\n7,0x1000,2\n",
+          "F:2: expected 4 fields (type,physical_start,pages,attribute), found 3" },
         { "7,0,1,0,\n", "F:1: expected 4 fields (type,physical_start,pages,attribute), found 5" },
         { "7,0x,1,0\n", "F:1: physical_start is missing: '0x'" },
         { "7,0,,0\n", "F:1: pages is missing: ''" },

@@ -34,8 +34,8 @@ static void print_map(const struct mem_map *m)
     for (size_t i = 0; i < m->n; i++) {
         const struct mem_range *r = &m->ranges[i];
 
-        printf("%s,0x%" PRIx64 ",%" PRIu64 ",0x%" PRIx64 "\n", mem_kind_name(r->kind), pfn_to_pa(r->start).raw,
-               r->end.idx - r->start.idx, r->attr);
+        printf("%s,0x%" PRIx64 ",%" PRIu64 ",0x%" PRIx64 "\n", mem_kind_name(r->kind),
+               pfn_to_pa(r->start).raw, r->end.idx - r->start.idx, r->attr);
     }
     fputs("# pages in ", stdout);
     print_sum(m->pages_in);
@@ -53,11 +53,11 @@ static void print_map(const struct mem_map *m)
 
 int main(int argc, char **argv)
 {
-    struct map_csv    csv;
-    struct mem_map    map;
+    struct map_csv csv;
+    struct mem_map map;
     struct mem_range *store;
-    FILE             *file;
-    err_t             err;
+    FILE *file;
+    err_t err;
 
     if (argc != 2 || argv[1][0] == '-') {
         fprintf(stderr, "usage: octavo-map FILE.csv\n");

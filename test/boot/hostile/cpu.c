@@ -17,14 +17,14 @@
 #define PTE_NX ((UINT64)1 << 63)
 #define LARGE  ((UINT64)2 * MIB)
 
-#define CR0_BARE   0x80000011 /* PG, ET, PE: as measured on firmware that is not EDK2   */
-#define CR4_BARE   0x620      /* PAE, OSFXSR, OSXMMEXCPT                                */
-#define CR0_WP     ((UINT64)1 << 16)
-#define CR0_AM     ((UINT64)1 << 18)
-#define MSR_APIC_BASE   0x1B
-#define APIC_BASE_EXTD  ((UINT64)1 << 10)
-#define MSR_EFER   0xC0000080
-#define EFER_NXE   ((UINT64)1 << 11)
+#define CR0_BARE       0x80000011 /* PG, ET, PE: as measured on firmware that is not EDK2   */
+#define CR4_BARE       0x620      /* PAE, OSFXSR, OSXMMEXCPT                                */
+#define CR0_WP         ((UINT64)1 << 16)
+#define CR0_AM         ((UINT64)1 << 18)
+#define MSR_APIC_BASE  0x1B
+#define APIC_BASE_EXTD ((UINT64)1 << 10)
+#define MSR_EFER       0xC0000080
+#define EFER_NXE       ((UINT64)1 << 11)
 
 #define LAPIC_LVT_TIMER     0xFEE00320 /* SDM 3A, "Local APIC Register Address Map" */
 #define LAPIC_INITIAL_COUNT 0xFEE00380
@@ -37,7 +37,7 @@
 
 static struct {
     unsigned char *base;
-    UINTN          n_used;
+    UINTN n_used;
 } pool;
 
 /* One bit for each page of the first 4 GiB: code may run there */
@@ -85,9 +85,9 @@ static void mark_code(const EFI_MEMORY_DESCRIPTOR *d)
 /* The entry for 2 MiB: one page, or a table where only part may be executed */
 static UINT64 large_entry(UINT64 start)
 {
-    UINT64  first = start >> EFI_PAGE_SHIFT;
+    UINT64 first = start >> EFI_PAGE_SHIFT;
     UINT64 *entries;
-    UINTN   n = 0;
+    UINTN n = 0;
 
     for (UINTN i = 0; i < 512; i++)
         n += may_execute(first + i);
@@ -103,7 +103,7 @@ static UINT64 large_entry(UINT64 start)
 static UINT64 *identity_map(bool nx, bool above_4g)
 {
     UINT64 *pml4 = table(), *pdpt = table();
-    bool    has_1g = cpu_id(0x80000000, 0).eax >= 0x80000001 && (cpu_id(0x80000001, 0).edx >> 26 & 1);
+    bool has_1g = cpu_id(0x80000000, 0).eax >= 0x80000001 && (cpu_id(0x80000001, 0).edx >> 26 & 1);
 
     pml4[0] = (UINT64)pdpt | PTE_P | PTE_W;
     for (UINT64 g = 0; g < 4; g++) {
@@ -143,7 +143,9 @@ void cpu_bare(void)
 /* Everything that this CPU has, whether or not it makes sense here */
 void cpu_full(void)
 {
-    static const struct { unsigned leaf, word, bit, cr4; } features[] = {
+    static const struct {
+        unsigned leaf, word, bit, cr4;
+    } features[] = {
         { 1, 3, 1, 0 },   /* VME        */
         { 1, 3, 2, 3 },   /* DE         */
         { 1, 3, 7, 6 },   /* MCE        */
@@ -160,7 +162,7 @@ void cpu_full(void)
 
     for (UINTN i = 0; i < ARRAY_LEN(features); i++) {
         struct cpuid c = cpu_id(features[i].leaf, 0);
-        uint32_t     words[] = { c.eax, c.ebx, c.ecx, c.edx };
+        uint32_t words[] = { c.eax, c.ebx, c.ecx, c.edx };
 
         if (cpu_id(0, 0).eax >= features[i].leaf && (words[features[i].word] >> features[i].bit & 1))
             cr4 |= (UINT64)1 << features[i].cr4;
@@ -206,8 +208,8 @@ void cpu_4g_only(void)
 void cpu_la57(void)
 {
     struct table_register gdtr = cpu_sgdt();
-    unsigned char        *gdt = (unsigned char *)table();
-    UINT64               *pml5 = table(), code32 = 0x00CF9A000000FFFF;
+    unsigned char *gdt = (unsigned char *)table();
+    UINT64 *pml5 = table(), code32 = 0x00CF9A000000FFFF;
 
     if (!(cpu_id(7, 0).ecx >> 16 & 1))
         hostile_give_up("this CPU has no LA57");
@@ -245,8 +247,11 @@ static __attribute__((interrupt)) void tick(struct interrupt_frame *frame)
  */
 void cpu_interrupts(void)
 {
-    static struct { UINT16 offset_0, selector, flags, offset_16; UINT32 offset_32, zero; } idt[256];
-    UINT64                      handler = (UINT64)tick;
+    static struct {
+        UINT16 offset_0, selector, flags, offset_16;
+        UINT32 offset_32, zero;
+    } idt[256];
+    UINT64 handler = (UINT64)tick;
     const struct table_register idtr = { sizeof idt - 1, (UINT64)idt };
 
     for (unsigned i = 0; i < ARRAY_LEN(idt); i++) {

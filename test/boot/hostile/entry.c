@@ -72,9 +72,9 @@ static const struct distortion distortions[] = {
 struct hostile h;
 
 static EFI_HANDLE self_handle;
-static EFI_GUID   loaded_image_guid = EFI_LOADED_IMAGE_PROTOCOL_GUID;
-static EFI_GUID   device_path_guid = EFI_DEVICE_PATH_PROTOCOL_GUID;
-static EFI_GUID   file_system_guid = EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID;
+static EFI_GUID loaded_image_guid = EFI_LOADED_IMAGE_PROTOCOL_GUID;
+static EFI_GUID device_path_guid = EFI_DEVICE_PATH_PROTOCOL_GUID;
+static EFI_GUID file_system_guid = EFI_SIMPLE_FILE_SYSTEM_PROTOCOL_GUID;
 
 EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *st);
 
@@ -101,10 +101,7 @@ void hostile_say(const char *fmt, ...)
     put(NULL, "\r\n", 2);
 }
 
-void hostile_expect(UINT64 address, const char *kind)
-{
-    hostile_say("expect 0x%llx %s", ULL(address), kind);
-}
+void hostile_expect(UINT64 address, const char *kind) { hostile_say("expect 0x%llx %s", ULL(address), kind); }
 
 NORETURN void hostile_give_up(const char *why)
 {
@@ -118,7 +115,8 @@ void *hostile_pages(UINTN n_pages, EFI_MEMORY_TYPE type, UINTN align_pages)
 {
     EFI_PHYSICAL_ADDRESS at = 0xFFFFFFFF; /* below 4 GiB: LA57 is switched in 32-bit code */
 
-    if (EFI_ERROR(h.real->BootServices->AllocatePages(AllocateMaxAddress, type, n_pages + align_pages - 1, &at)))
+    if (EFI_ERROR(
+            h.real->BootServices->AllocatePages(AllocateMaxAddress, type, n_pages + align_pages - 1, &at)))
         hostile_give_up("out of memory");
     at = align_up(at, align_pages * PAGE_SIZE);
     memset((void *)at, 0, n_pages * PAGE_SIZE);
@@ -139,7 +137,7 @@ void *hostile_protocol(EFI_HANDLE handle, EFI_GUID *guid)
 UINTN hostile_file(const CHAR16 *path, char *out, UINTN room)
 {
     EFI_FILE_IO_INTERFACE *fs = hostile_protocol(h.self->DeviceHandle, &file_system_guid);
-    EFI_FILE_HANDLE        root, file;
+    EFI_FILE_HANDLE root, file;
 
     if (EFI_ERROR(fs->OpenVolume(fs, &root)) ||
         EFI_ERROR(root->Open(root, &file, (CHAR16 *)path, EFI_FILE_MODE_READ, 0)) ||
@@ -152,7 +150,7 @@ UINTN hostile_file(const CHAR16 *path, char *out, UINTN room)
 static const char *read_name(void)
 {
     static char name[64];
-    UINTN       n = hostile_file(u"\\hostile.txt", name, sizeof name - 1), end = 0;
+    UINTN n = hostile_file(u"\\hostile.txt", name, sizeof name - 1), end = 0;
 
     while (end < n && name[end] > ' ')
         end++;
@@ -164,17 +162,19 @@ static const char *read_name(void)
 static EFI_DEVICE_PATH *path_of(const CHAR16 *file, UINTN file_bytes)
 {
     const unsigned char *volume = hostile_protocol(h.self->DeviceHandle, &device_path_guid);
-    unsigned char       *path = hostile_pages(1, EfiBootServicesData, 1);
-    UINTN                n = 0;
-    EFI_DEVICE_PATH     *node;
+    unsigned char *path = hostile_pages(1, EfiBootServicesData, 1);
+    UINTN n = 0;
+    EFI_DEVICE_PATH *node;
 
     for (const EFI_DEVICE_PATH *p = (const EFI_DEVICE_PATH *)volume; p->Type != END_DEVICE_PATH_TYPE;
          p = (const EFI_DEVICE_PATH *)(volume + n))
         n += (UINTN)p->Length[0] | (UINTN)p->Length[1] << 8;
     memcpy(path, volume, n);
     node = (EFI_DEVICE_PATH *)(path + n);
-    *node = (EFI_DEVICE_PATH){ MEDIA_DEVICE_PATH, MEDIA_FILEPATH_DP,
-                               { (UINT8)(file_bytes + sizeof *node), (UINT8)((file_bytes + sizeof *node) >> 8) } };
+    *node = (EFI_DEVICE_PATH){ MEDIA_DEVICE_PATH,
+                               MEDIA_FILEPATH_DP,
+                               { (UINT8)(file_bytes + sizeof *node),
+                                 (UINT8)((file_bytes + sizeof *node) >> 8) } };
     memcpy(node + 1, file, file_bytes);
     node = (EFI_DEVICE_PATH *)(path + n + sizeof *node + file_bytes);
     *node = (EFI_DEVICE_PATH){ END_DEVICE_PATH_TYPE, END_ENTIRE_DEVICE_PATH_SUBTYPE, { sizeof *node, 0 } };
@@ -220,14 +220,15 @@ static const struct distortion *find(const char *name)
 EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *st)
 {
     static const CHAR16 octavo_path[] = u"\\EFI\\OCTAVO\\OCTAVO.EFI";
-    EFI_HANDLE          octavo;
-    EFI_STATUS          status;
+    EFI_HANDLE octavo;
+    EFI_STATUS status;
 
     self_handle = image;
     h.real = st;
     h.self = hostile_protocol(image, &loaded_image_guid);
     h.is = find(read_name());
-    status = st->BootServices->LoadImage(FALSE, image, path_of(octavo_path, sizeof octavo_path), NULL, 0, &octavo);
+    status =
+        st->BootServices->LoadImage(FALSE, image, path_of(octavo_path, sizeof octavo_path), NULL, 0, &octavo);
     if (EFI_ERROR(status))
         hostile_give_up("/EFI/OCTAVO/OCTAVO.EFI cannot be loaded");
     h.octavo = hostile_protocol(octavo, &loaded_image_guid);

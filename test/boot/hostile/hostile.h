@@ -7,8 +7,8 @@
  * or to the truth is one row of the table in entry.c; everything it says goes to the serial port in
  * lines that start with "hostile:".
  */
-#ifndef TEST_BOOT_HOSTILE_H
-#define TEST_BOOT_HOSTILE_H
+#ifndef TEST_BOOT_HOSTILE_HOSTILE_H
+#define TEST_BOOT_HOSTILE_HOSTILE_H
 
 #include <efi.h>
 
@@ -22,17 +22,17 @@ struct distortion {
     void (*tables)(void); /* services.c, screen.c: changes the copies in `h`           */
     void (*cpu)(void);    /* cpu.c: before Octavo is started                           */
     void (*exited)(void); /* cpu.c: right after ExitBootServices                       */
-    UINTN    desc_bytes;  /* of a memory descriptor; 0: 48                             */
+    UINTN desc_bytes;     /* of a memory descriptor; 0: 48                             */
     unsigned refusals;    /* how many calls of ExitBootServices fail                   */
 };
 
 struct hostile {
-    EFI_SYSTEM_TABLE        *real;
+    EFI_SYSTEM_TABLE *real;
     const struct distortion *is;
-    EFI_LOADED_IMAGE        *self, *octavo;
+    EFI_LOADED_IMAGE *self, *octavo;
     /* Octavo's copies; in runtime memory, because it uses them after the exit */
-    EFI_SYSTEM_TABLE     *st;
-    EFI_BOOT_SERVICES    *bs;
+    EFI_SYSTEM_TABLE *st;
+    EFI_BOOT_SERVICES *bs;
     EFI_RUNTIME_SERVICES *rt;
 };
 extern struct hostile h;

@@ -18,18 +18,20 @@
 
 static struct {
     EFI_MEMORY_DESCRIPTOR d[MAP_MAX];
-    UINTN                 n;
+    UINTN n;
 } map;
 
-static struct { UINT64 start, pages; } hidden[HIDDEN_MAX];
-static unsigned      n_hidden;
-static unsigned      n_calls;
-static UINT64        play; /* first of PLAY_PAGES conventional pages; 0: not chosen yet */
+static struct {
+    UINT64 start, pages;
+} hidden[HIDDEN_MAX];
+static unsigned n_hidden;
+static unsigned n_calls;
+static UINT64 play; /* first of PLAY_PAGES conventional pages; 0: not chosen yet */
 static unsigned char raw[MAP_MAX * 48];
 
 static EFI_STATUS read_map(UINTN *key, UINT32 *version)
 {
-    UINTN      size = sizeof raw, desc = 0;
+    UINTN size = sizeof raw, desc = 0;
     EFI_STATUS status =
         h.real->BootServices->GetMemoryMap(&size, (EFI_MEMORY_DESCRIPTOR *)(void *)raw, key, &desc, version);
 
@@ -44,11 +46,15 @@ static EFI_STATUS read_map(UINTN *key, UINT32 *version)
 static void add(UINT32 type, UINT64 start, UINT64 pages, UINT64 attr)
 {
     if (map.n < MAP_MAX)
-        map.d[map.n++] =
-            (EFI_MEMORY_DESCRIPTOR){ .Type = type, .PhysicalStart = start, .NumberOfPages = pages, .Attribute = attr };
+        map.d[map.n++] = (EFI_MEMORY_DESCRIPTOR){
+            .Type = type, .PhysicalStart = start, .NumberOfPages = pages, .Attribute = attr
+        };
 }
 
-static UINT64 end_of(const EFI_MEMORY_DESCRIPTOR *d) { return d->PhysicalStart + (d->NumberOfPages << EFI_PAGE_SHIFT); }
+static UINT64 end_of(const EFI_MEMORY_DESCRIPTOR *d)
+{
+    return d->PhysicalStart + (d->NumberOfPages << EFI_PAGE_SHIFT);
+}
 
 /*
  * The start of the largest conventional region below 4 GiB. Firmware allocates from the top of memory,
@@ -61,8 +67,8 @@ static UINT64 stage(void)
     for (UINTN i = 0; i < map.n && play == 0; i++) {
         const EFI_MEMORY_DESCRIPTOR *d = &map.d[i];
 
-        if (d->Type == EfiConventionalMemory && d->PhysicalStart >= 0x100000 && end_of(d) <= (UINT64)1 << 32 &&
-            (best == NULL || d->NumberOfPages > best->NumberOfPages))
+        if (d->Type == EfiConventionalMemory && d->PhysicalStart >= 0x100000 &&
+            end_of(d) <= (UINT64)1 << 32 && (best == NULL || d->NumberOfPages > best->NumberOfPages))
             best = d;
     }
     if (best != NULL)
@@ -103,7 +109,7 @@ void map_unsorted(void)
     UINT32 lottery = 12345;
 
     for (UINTN i = map.n; i > 1; i--) {
-        UINTN                 j = (lottery = lottery * 1664525 + 1013904223) % i;
+        UINTN j = (lottery = lottery * 1664525 + 1013904223) % i;
         EFI_MEMORY_DESCRIPTOR d = map.d[i - 1];
 
         map.d[i - 1] = map.d[j];
@@ -137,7 +143,7 @@ void map_overlapping(void)
 void map_nested(void)
 {
     UINT64 at = stage();
-    UINTN  n = map.n;
+    UINTN n = map.n;
 
     add(EfiACPIMemoryNVS, at + 0x4000, 16, 0xF);
     add(EfiReservedMemoryType, at + 0x8000, 4, 0xF);
@@ -189,8 +195,9 @@ void map_boundless(void)
 /* Conventional memory in single pages, of types that all come back, until there are 600 descriptors */
 static void split_pages(UINTN n)
 {
-    static const UINT32 types[] = { EfiConventionalMemory, EfiBootServicesData, EfiLoaderData, EfiBootServicesCode };
-    UINT64              at = stage();
+    static const UINT32 types[] = { EfiConventionalMemory, EfiBootServicesData, EfiLoaderData,
+                                    EfiBootServicesCode };
+    UINT64 at = stage();
 
     for (UINTN i = 0; i < map.n; i++)
         if (map.d[i].PhysicalStart == at && map.d[i].NumberOfPages > n) {
@@ -209,10 +216,7 @@ void map_many(void)
     expect_once(stage(), "free");
 }
 
-void map_growing(void)
-{
-    split_pages(8 * n_calls);
-}
+void map_growing(void) { split_pages(8 * n_calls); }
 
 void map_types(void)
 {
@@ -250,10 +254,7 @@ void map_conventional(void)
             map.d[i].Type = EfiConventionalMemory;
 }
 
-void map_unreadable(void)
-{
-    map.n = 0;
-}
+void map_unreadable(void) { map.n = 0; }
 
 void map_hide(UINT64 start, UINT64 pages)
 {
@@ -274,7 +275,7 @@ static void hide_pages(void)
 
 void map_each(void (*f)(const EFI_MEMORY_DESCRIPTOR *d))
 {
-    UINTN  key;
+    UINTN key;
     UINT32 version;
 
     if (EFI_ERROR(read_map(&key, &version)))
@@ -283,10 +284,10 @@ void map_each(void (*f)(const EFI_MEMORY_DESCRIPTOR *d))
         f(&map.d[i]);
 }
 
-static EFI_STATUS EFIAPI get_memory_map(UINTN *size, EFI_MEMORY_DESCRIPTOR *out, UINTN *key, UINTN *desc_bytes,
-                                        UINT32 *version)
+static EFI_STATUS EFIAPI get_memory_map(UINTN *size, EFI_MEMORY_DESCRIPTOR *out, UINTN *key,
+                                        UINTN *desc_bytes, UINT32 *version)
 {
-    UINTN      unit = h.is->desc_bytes != 0 ? h.is->desc_bytes : 48, room = *size;
+    UINTN unit = h.is->desc_bytes != 0 ? h.is->desc_bytes : 48, room = *size;
     EFI_STATUS status = read_map(key, version);
 
     if (EFI_ERROR(status))
@@ -309,7 +310,4 @@ static EFI_STATUS EFIAPI get_memory_map(UINTN *size, EFI_MEMORY_DESCRIPTOR *out,
     return EFI_SUCCESS;
 }
 
-void map_start(void)
-{
-    h.bs->GetMemoryMap = get_memory_map;
-}
+void map_start(void) { h.bs->GetMemoryMap = get_memory_map; }

@@ -14,9 +14,9 @@
 
 static EFI_GUID gop_guid = EFI_GRAPHICS_OUTPUT_PROTOCOL_GUID;
 
-static EFI_GRAPHICS_OUTPUT_PROTOCOL             gop;
-static EFI_GRAPHICS_OUTPUT_PROTOCOL_MODE        mode;
-static EFI_GRAPHICS_OUTPUT_MODE_INFORMATION     info;
+static EFI_GRAPHICS_OUTPUT_PROTOCOL gop;
+static EFI_GRAPHICS_OUTPUT_PROTOCOL_MODE mode;
+static EFI_GRAPHICS_OUTPUT_MODE_INFORMATION info;
 
 /* Octavo sees copies of the firmware's screen, to be changed */
 static void copy_screen(void)

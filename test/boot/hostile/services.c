@@ -36,9 +36,9 @@ static void forbid(void *table, UINTN header_bytes, UINTN bytes)
 static void forbid_services(void)
 {
     static SIMPLE_TEXT_OUTPUT_INTERFACE out;
-    static SIMPLE_INPUT_INTERFACE       in;
-    EFI_GET_MEMORY_MAP                  get_memory_map = h.bs->GetMemoryMap;
-    EFI_EXIT_BOOT_SERVICES              exit_boot_services = h.bs->ExitBootServices;
+    static SIMPLE_INPUT_INTERFACE in;
+    EFI_GET_MEMORY_MAP get_memory_map = h.bs->GetMemoryMap;
+    EFI_EXIT_BOOT_SERVICES exit_boot_services = h.bs->ExitBootServices;
 
     forbid(&out, 0, sizeof out);
     forbid(&in, 0, sizeof in);
@@ -67,15 +67,12 @@ static EFI_STATUS EFIAPI exit_boot_services(EFI_HANDLE image, UINTN key)
     return status;
 }
 
-void exit_start(void)
-{
-    h.bs->ExitBootServices = exit_boot_services;
-}
+void exit_start(void) { h.bs->ExitBootServices = exit_boot_services; }
 
 /* ---- protocols ------------------------------------------------------------------------------- */
 
 static const EFI_GUID *replaced;
-static void           *replacement;
+static void *replacement;
 
 static EFI_STATUS EFIAPI handle_protocol(EFI_HANDLE handle, EFI_GUID *guid, void **out)
 {
@@ -136,10 +133,10 @@ void protocol_replace(const EFI_GUID *guid, void *with)
 /* Without a file system the configuration comes by LoadOptions, as from the UEFI shell */
 void files_missing(void)
 {
-    static char   conf[1024];
+    static char conf[1024];
     static CHAR16 options[2048];
-    UINTN         n = hostile_file(u"\\octavo.conf", conf, sizeof conf), at = 0;
-    bool          in_value = false;
+    UINTN n = hostile_file(u"\\octavo.conf", conf, sizeof conf), at = 0;
+    bool in_value = false;
 
     for (UINTN i = 0; i < n; i++) {
         if (conf[i] == '\n') {
@@ -165,7 +162,8 @@ void files_missing(void)
 static EFI_STATUS EFIAPI allocate_none(EFI_ALLOCATE_TYPE how, EFI_MEMORY_TYPE type, UINTN pages,
                                        EFI_PHYSICAL_ADDRESS *at)
 {
-    (void)how, (void)type, (void)pages, (void)at;
+    (void)how, (void)type, (void)pages;
+    *at = 0;
     return EFI_OUT_OF_RESOURCES;
 }
 
@@ -196,7 +194,7 @@ void runtime_missing(void) { h.st->RuntimeServices = NULL; }
 static void runtime_become(const unsigned char *code, UINTN n_bytes)
 {
     unsigned char *page = hostile_pages(1, EfiRuntimeServicesCode, 1);
-    void         **function = (void **)(&h.rt->Hdr + 1);
+    void **function = (void **)(&h.rt->Hdr + 1);
 
     memcpy(page, code, n_bytes);
     for (UINTN i = 0; i < (sizeof *h.rt - sizeof h.rt->Hdr) / sizeof *function; i++)
@@ -205,7 +203,9 @@ static void runtime_become(const unsigned char *code, UINTN n_bytes)
 
 void runtime_unsupported(void)
 {
-    static const unsigned char code[] = { 0x48, 0xB8, 0x03, 0, 0, 0, 0, 0, 0, 0x80, 0xC3 }; /* mov rax, 1<<63 | 3; ret */
+    static const unsigned char code[] = {
+        0x48, 0xB8, 0x03, 0, 0, 0, 0, 0, 0, 0x80, 0xC3
+    }; /* mov rax, 1<<63 | 3; ret */
 
     runtime_become(code, sizeof code);
 }
@@ -227,8 +227,9 @@ static bool is_acpi(const EFI_CONFIGURATION_TABLE *t)
 /* Octavo's own copy of the list of tables */
 static void copy_configuration(void)
 {
-    UINTN                    n_bytes = h.real->NumberOfTableEntries * sizeof(EFI_CONFIGURATION_TABLE);
-    EFI_CONFIGURATION_TABLE *copy = hostile_pages((n_bytes + EFI_PAGE_SIZE - 1) / EFI_PAGE_SIZE, EfiRuntimeServicesData, 1);
+    UINTN n_bytes = h.real->NumberOfTableEntries * sizeof(EFI_CONFIGURATION_TABLE);
+    EFI_CONFIGURATION_TABLE *copy =
+        hostile_pages((n_bytes + EFI_PAGE_SIZE - 1) / EFI_PAGE_SIZE, EfiRuntimeServicesData, 1);
 
     memcpy(copy, h.real->ConfigurationTable, n_bytes);
     h.st->ConfigurationTable = copy;
@@ -254,8 +255,8 @@ void acpi_broken(void)
     for (UINTN i = 0; i < h.st->NumberOfTableEntries; i++)
         if (is_acpi(&h.st->ConfigurationTable[i])) {
             memcpy(rsdp, h.st->ConfigurationTable[i].VendorTable, 36);
-            memset(rsdp + 16, 0xF7, 4);  /* RsdtAddress */
-            memset(rsdp + 24, 0x77, 8);  /* XsdtAddress */
+            memset(rsdp + 16, 0xF7, 4); /* RsdtAddress */
+            memset(rsdp + 24, 0x77, 8); /* XsdtAddress */
             h.st->ConfigurationTable[i].VendorTable = rsdp;
         }
 }
