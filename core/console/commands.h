@@ -11,6 +11,7 @@
     X(commands_bench)                                                                             \
     X(commands_buddy)                                                                             \
     X(commands_frames)                                                                            \
+    X(commands_heap)                                                                              \
     X(commands_help)                                                                              \
     X(commands_machine)                                                                           \
     X(commands_map)                                                                               \
