@@ -100,7 +100,7 @@ TEST_HELP := $(filter-out test/host/port_host.c test/host/test_%.c test/host/too
 BENCHES   := $(patsubst test/bench/bench_%.c,$(B)/host/bench-%,$(wildcard test/bench/bench_*.c))
 
 .PHONY: host
-host: $(B)/host/liboctavo.a $(HOST_TOOLS)
+host: $(B)/host/liboctavo.a $(HOST_TOOLS) $(B)/host/replay $(B)/host/liboctavo-malloc.so
 
 $(B)/host/obj/%.o: %.c Makefile
 	$(call say,HOSTCC,$<)
@@ -130,6 +130,19 @@ $(B)/tsan/liboctavo.a: $(LIB_SRC:%.c=$(B)/tsan/obj/%.o) $(TEST_HELP:%.c=$(B)/tsa
 $(B)/san/test_%_smp: $(B)/tsan/obj/test/host/test_%_smp.o $(B)/tsan/liboctavo.a
 	$(Q)mkdir -p $(@D) && $(HOSTCC) -fsanitize=thread -o $@ $^ -lcmocka -pthread
 
+# malloc on our heap, for LD_PRELOAD. Whole-program optimisation stands in for what the machine gets by
+# inlining; initial-exec: a thread's CPU number must not need malloc.
+MALLOC_SRC := $(wildcard test/host/malloc/*.c mm/*.c) test/host/port_host.c
+MALLOC_CFLAGS := $(HOST_CFLAGS) -fPIC -flto -ftls-model=initial-exec -fvisibility=hidden -fno-builtin-malloc
+REPLAY_SRC := test/bench/replay.c test/bench/mtrc.c test/host/heap_world.c test/host/port_host.c $(wildcard mm/*.c)
+$(B)/host/pic/%.o: %.c Makefile
+	$(Q)mkdir -p $(@D) && $(HOSTCC) $(MALLOC_CFLAGS) -MMD -MP -c $< -o $@
+$(B)/host/liboctavo-malloc.so: $(MALLOC_SRC:%.c=$(B)/host/pic/%.o)
+	$(call say,LD,$@)
+	$(Q)$(HOSTCC) $(MALLOC_CFLAGS) -shared -o $@ $^ -pthread -ldl
+$(B)/host/replay: $(REPLAY_SRC:%.c=$(B)/host/pic/%.o)
+	$(call say,LD,$@)
+	$(Q)$(HOSTCC) $(HOST_CFLAGS) -flto -o $@ $^ -pthread
 # Each fuzz target twice: with libFuzzer, and as a test that replays its corpus.
 FUZZERS := $(patsubst test/fuzz/fuzz_%.c,$(B)/fuzz/%,$(wildcard test/fuzz/fuzz_*.c))
 TESTS   += $(FUZZERS:$(B)/fuzz/%=$(B)/san/test_fuzz_%)
