@@ -6,17 +6,17 @@
 #define DIGITS_MAX 22
 
 struct spec {
-    bool     left, zero, plus, space, alt;
+    bool left, zero, plus, space, alt;
     unsigned width;
-    int      precision; /* -1: none was given                      */
-    char     length;    /* '\0' h l z t j, 'H' for hh, 'L' for ll */
-    char     conversion;
+    int precision; /* -1: none was given                      */
+    char length;   /* '\0' h l z t j, 'H' for hh, 'L' for ll */
+    char conversion;
 };
 
 struct sink {
     fmt_put_fn *put;
-    void       *arg;
-    size_t      n_bytes;
+    void *arg;
+    size_t n_bytes;
 };
 
 static void emit(struct sink *s, const char *text, size_t n)
@@ -76,9 +76,9 @@ static void emit_number(struct sink *s, const struct spec *sp, uint64_t value, c
 {
     const char *letters = sp->conversion == 'X' ? "0123456789ABCDEF" : "0123456789abcdef";
     const char *prefix = sign;
-    unsigned    base = base_of(sp->conversion);
-    char        digits[DIGITS_MAX];
-    size_t      n = 0, n_prefix, zeroes = 0, fill;
+    unsigned base = base_of(sp->conversion);
+    char digits[DIGITS_MAX];
+    size_t n = 0, n_prefix, zeroes = 0, fill;
 
     if (sp->conversion == 'p' || (sp->alt && base == 16 && value != 0))
         prefix = sp->conversion == 'X' ? "0X" : "0x";
@@ -164,7 +164,7 @@ static void emit_signed(struct sink *s, const struct spec *sp, int64_t value)
 static bool convert(struct sink *s, const struct spec *sp, struct arguments *a)
 {
     const char *text;
-    char        c;
+    char c;
 
     switch (sp->conversion) {
     case 'd':
@@ -271,7 +271,7 @@ static const char *read_length(const char *p, struct spec *sp)
 
 size_t fmt_emit(fmt_put_fn *put, void *arg, const char *fmt, va_list args)
 {
-    struct sink      s = { put, arg, 0 };
+    struct sink s = { put, arg, 0 };
     struct arguments a;
 
     va_copy(a.list, args);
@@ -300,7 +300,7 @@ size_t fmt_emit(fmt_put_fn *put, void *arg, const char *fmt, va_list args)
 }
 
 struct buffer {
-    char  *text;
+    char *text;
     size_t room, n; /* room leaves a byte for the '\0' */
 };
 
@@ -315,7 +315,7 @@ static void put_in_buffer(void *arg, const char *piece, size_t n)
 size_t fmt_vstring(char *out, size_t size_bytes, const char *fmt, va_list args)
 {
     struct buffer b = { out, size_bytes > 0 ? size_bytes - 1 : 0, 0 };
-    size_t        n = fmt_emit(put_in_buffer, &b, fmt, args);
+    size_t n = fmt_emit(put_in_buffer, &b, fmt, args);
 
     if (size_bytes > 0)
         out[b.n] = '\0';
@@ -325,7 +325,7 @@ size_t fmt_vstring(char *out, size_t size_bytes, const char *fmt, va_list args)
 size_t fmt_string(char *out, size_t size_bytes, const char *fmt, ...)
 {
     va_list args;
-    size_t  n;
+    size_t n;
 
     va_start(args, fmt);
     n = fmt_vstring(out, size_bytes, fmt, args);
@@ -361,8 +361,8 @@ err_t fmt_read_u64(const char *text, uint64_t *out)
 {
     unsigned base = text[0] == '0' && (text[1] | 0x20) == 'x' ? 16 : 10, shift;
     uint64_t value = 0;
-    bool     overflow = false;
-    size_t   first = base == 16 ? 2 : 0, i = first;
+    bool overflow = false;
+    size_t first = base == 16 ? 2 : 0, i = first;
 
     for (; digit_value(text[i]) < base; i++) {
         overflow |= __builtin_mul_overflow(value, (uint64_t)base, &value);
@@ -380,8 +380,8 @@ err_t fmt_read_u64(const char *text, uint64_t *out)
 char *fmt_size(char out[FMT_SIZE_BYTES], uint64_t n_bytes)
 {
     static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
-    unsigned                 u = 0;
-    uint64_t                 unit, whole, tenths;
+    unsigned u = 0;
+    uint64_t unit, whole, tenths;
 
     while (u + 1 < ARRAY_LEN(units) && n_bytes >> (10 * (u + 1)) != 0)
         u++;

@@ -27,23 +27,23 @@
 
 /* Positions only grow; a position's byte is text[position % size]. */
 struct ring {
-    char    *text;
-    size_t   size;
+    char *text;
+    size_t size;
     uint64_t head, tail; /* next byte written, oldest byte kept */
 };
 
 static char log_text[LOG_BYTES], pending_text[PENDING_BYTES];
 
 static struct {
-    struct irqlock   lock;
-    struct ring      kept;      /* [lock] log lines                  */
-    struct ring      pending;   /* [lock] text for the sinks         */
-    uint64_t         lost;      /* [lock] bytes that found no room   */
-    _Atomic uint32_t draining;  /* [a] a context is writing to sinks */
-    struct out_sink *sinks;     /* only ever grows, at start-up      */
-    enum port_level  threshold; /* [c]                               */
-    uint64_t (*now_ns)(void);   /* [c]                               */
-    _Atomic bool panicking;     /* [a] never back to false           */
+    struct irqlock lock;
+    struct ring kept;          /* [lock] log lines                  */
+    struct ring pending;       /* [lock] text for the sinks         */
+    uint64_t lost;             /* [lock] bytes that found no room   */
+    _Atomic uint32_t draining; /* [a] a context is writing to sinks */
+    struct out_sink *sinks;    /* only ever grows, at start-up      */
+    enum port_level threshold; /* [c]                               */
+    uint64_t (*now_ns)(void);  /* [c]                               */
+    _Atomic bool panicking;    /* [a] never back to false           */
 } lg = {
     .lock = IRQLOCK("log", 90),
     .kept = { .text = log_text, .size = LOG_BYTES },
@@ -95,7 +95,7 @@ static void write_sinks(const char *text, size_t n)
 static size_t take_pending(char *piece, size_t size)
 {
     uint64_t flags = lock_rings();
-    size_t   n = ring_get(&lg.pending, lg.pending.tail, piece, size);
+    size_t n = ring_get(&lg.pending, lg.pending.tail, piece, size);
 
     lg.pending.tail += n;
     if (n == 0 && lg.lost > 0) {
@@ -109,7 +109,7 @@ static size_t take_pending(char *piece, size_t size)
 static bool anything_pending(void)
 {
     uint64_t flags = lock_rings();
-    bool     any = lg.pending.head != lg.pending.tail || lg.lost > 0;
+    bool any = lg.pending.head != lg.pending.tail || lg.lost > 0;
 
     unlock_rings(flags);
     return any;
@@ -118,7 +118,7 @@ static bool anything_pending(void)
 /* Text put in between our last look and letting go of `draining` is seen by the second look. */
 static void drain(void)
 {
-    char   piece[PIECE_BYTES];
+    char piece[PIECE_BYTES];
     size_t n;
 
     while (anything_pending()) {
@@ -134,7 +134,7 @@ void kwrite(const char *text, size_t n_bytes)
 {
     while (n_bytes > 0) {
         uint64_t flags = lock_rings();
-        size_t   n = ring_put(&lg.pending, text, n_bytes);
+        size_t n = ring_put(&lg.pending, text, n_bytes);
 
         if (n == 0) /* full, and the drain below did not help: its owner is somebody else */
             lg.lost += n_bytes;
@@ -149,7 +149,7 @@ void kwrite(const char *text, size_t n_bytes)
 
 /* fmt_emit's pieces are single words: gather them, devices like to get more at once */
 struct gathered {
-    char   text[PIECE_BYTES];
+    char text[PIECE_BYTES];
     size_t n;
 };
 
@@ -169,7 +169,7 @@ static void gather(void *arg, const char *piece, size_t n)
 void kprintf(const char *fmt, ...)
 {
     struct gathered g;
-    va_list         args;
+    va_list args;
 
     g.n = 0;
     va_start(args, fmt);
@@ -189,7 +189,7 @@ void log_clock(uint64_t (*now_ns)(void)) { lg.now_ns = now_ns; }
 static void keep_line(const char *line, size_t n)
 {
     struct ring *r = &lg.kept;
-    uint64_t     flags = lock_rings();
+    uint64_t flags = lock_rings();
 
     while (r->size - (size_t)(r->head - r->tail) < n)
         while (r->text[r->tail++ % r->size] != '\n')
@@ -200,10 +200,10 @@ static void keep_line(const char *line, size_t n)
 
 void port_log(enum port_level level, const char *tag, const char *fmt, ...)
 {
-    char     line[LOG_LINE];
+    char line[LOG_LINE];
     uint64_t us = lg.now_ns != NULL ? lg.now_ns() / 1000 : 0;
-    size_t   n;
-    va_list  args;
+    size_t n;
+    va_list args;
 
     n = fmt_string(line, sizeof line, "[%4llu.%06llu] %c %s: ", ULL(us / 1000000), ULL(us % 1000000),
                    "EWID"[level & 3], tag);
@@ -226,7 +226,7 @@ void port_log(enum port_level level, const char *tag, const char *fmt, ...)
 static size_t next_line(uint64_t *position, char *line)
 {
     uint64_t flags = lock_rings();
-    size_t   n, held;
+    size_t n, held;
 
     *position = max_u64(*position, lg.kept.tail);
     held = ring_get(&lg.kept, *position, line, LOG_LINE);
@@ -251,10 +251,10 @@ static unsigned count_lines(void)
 
 void log_replay(void (*write)(const char *text, size_t n_bytes), unsigned n_lines)
 {
-    char     line[LOG_LINE];
+    char line[LOG_LINE];
     unsigned n_kept = count_lines(), skip = n_lines == 0 || n_lines > n_kept ? 0 : n_kept - n_lines;
     uint64_t position = 0;
-    size_t   n;
+    size_t n;
 
     while ((n = next_line(&position, line)) > 0) {
         if (skip > 0)
@@ -279,9 +279,9 @@ static bool line_was_shown(const char *line, size_t n)
 
 void out_attach(struct out_sink *sink)
 {
-    char     line[LOG_LINE];
+    char line[LOG_LINE];
     uint64_t position = 0;
-    size_t   n;
+    size_t n;
 
     while ((n = next_line(&position, line)) > 0)
         if (line_was_shown(line, n))

@@ -14,7 +14,7 @@ typedef uint64_t __attribute__((may_alias, aligned(1))) word_t;
 
 void *memcpy(void *restrict to, const void *restrict from, size_t n)
 {
-    unsigned char       *t = to;
+    unsigned char *t = to;
     const unsigned char *f = from;
 
     for (; n >= sizeof(word_t); n -= sizeof(word_t)) {
@@ -29,7 +29,7 @@ void *memcpy(void *restrict to, const void *restrict from, size_t n)
 
 void *memmove(void *to, const void *from, size_t n)
 {
-    unsigned char       *t = to;
+    unsigned char *t = to;
     const unsigned char *f = from;
 
     if ((uintptr_t)t - (uintptr_t)f < n) { /* `to` lies inside the source: go from the end */
@@ -54,7 +54,7 @@ void *memmove(void *to, const void *from, size_t n)
 void *memset(void *to, int byte, size_t n)
 {
     unsigned char *t = to;
-    uint64_t       word = (unsigned char)byte * (uint64_t)0x0101010101010101;
+    uint64_t word = (unsigned char)byte * (uint64_t)0x0101010101010101;
 
     for (; n >= sizeof(word_t); n -= sizeof(word_t)) {
         *(word_t *)t = word;

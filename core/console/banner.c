@@ -14,7 +14,7 @@
 void banner_print(void)
 {
     const struct machine *m = machine_info();
-    char                  text[HEADER_BYTES], ram[FMT_SIZE_BYTES];
+    char text[HEADER_BYTES], ram[FMT_SIZE_BYTES];
 
     fmt_size(ram, mem_map_pages(&m->map, MEM_SET_RAM, 0) * PAGE_SIZE);
     fmt_string(text, sizeof text, "%s of memory   %u levels   %u CPU%s", ram, kernel_pt.levels, port_cpus(),

@@ -20,15 +20,15 @@
 #define LABEL_COLUMNS   13 /* "buddy[10]---> "                                    */
 #define SUMMARY_COLUMNS 38 /* " 123456 free, 512 KiB, 123456-byte bitmap"         */
 #define BAND_MIN        16
-#define BANDS_WHOLE     4  /* of all memory: a screenful                          */
-#define BANDS_RANGE     16 /* of a range that was asked for                       */
+#define BANDS_WHOLE     4                   /* of all memory: a screenful                          */
+#define BANDS_RANGE     16                  /* of a range that was asked for                       */
 #define COUNT_MAX       ((uint64_t)1 << 20) /* frames: counting longer rows that are not drawn takes too long */
 
 struct picture {
-    pfn_t    start, end; /* both multiples of 2^base      */
-    unsigned base, top;  /* orders of a column, of the last row */
-    unsigned width;      /* columns in a band             */
-    bool     whole;      /* all memory: frame_stats() knows the counts */
+    pfn_t start, end;   /* both multiples of 2^base      */
+    unsigned base, top; /* orders of a column, of the last row */
+    unsigned width;     /* columns in a band             */
+    bool whole;         /* all memory: frame_stats() knows the counts */
 };
 
 static void print_symbol(char symbol)
@@ -47,7 +47,7 @@ static bool drawn(const struct picture *p, pfn_t f, unsigned order)
 /* Free blocks of an order in the whole range; UINT64_MAX when counting them would take too long */
 static uint64_t count_free(const struct picture *p, unsigned order)
 {
-    uint64_t           n = 0, size = (uint64_t)1 << order;
+    uint64_t n = 0, size = (uint64_t)1 << order;
     struct frame_stats s;
 
     if (p->whole) {
@@ -64,7 +64,7 @@ static uint64_t count_free(const struct picture *p, unsigned order)
 static void print_summary(const struct picture *p, unsigned order)
 {
     uint64_t n = count_free(p, order), bits = (p->end.idx - p->start.idx) >> order;
-    char     size[FMT_SIZE_BYTES];
+    char size[FMT_SIZE_BYTES];
 
     if (n == UINT64_MAX)
         kprintf("      ? free,");
@@ -97,9 +97,9 @@ static bool print_row(const struct picture *p, pfn_t first, unsigned order, bool
 static void print_band(const struct picture *p, pfn_t first)
 {
     uint64_t n = (uint64_t)p->width << p->base;
-    bool     last = first.idx + n >= p->end.idx;
-    pfn_t    end = last ? p->end : pfn_add(first, n);
-    char     size[FMT_SIZE_BYTES];
+    bool last = first.idx + n >= p->end.idx;
+    pfn_t end = last ? p->end : pfn_add(first, n);
+    char size[FMT_SIZE_BYTES];
 
     kprintf(HEADING("%*s%#llx to %#llx, a column is %s\n"), LABEL_COLUMNS, "", ULL(pfn_to_pa(first).raw),
             ULL(pfn_to_pa(end).raw), fmt_size(size, PAGE_SIZE << p->base));
@@ -146,9 +146,9 @@ static void print_picture(struct picture *p, unsigned bands)
 
 static err_t buddy(unsigned argc, char *argv[])
 {
-    pfn_t          memory_end = mem_map_end(&machine_info()->map, MEM_SET(MEM_FREE) | MEM_SET(MEM_LOW));
+    pfn_t memory_end = mem_map_end(&machine_info()->map, MEM_SET(MEM_FREE) | MEM_SET(MEM_LOW));
     struct picture p = { .end = memory_end, .whole = true };
-    uint64_t       start, end;
+    uint64_t start, end;
 
     if (argc == 1) {
         print_picture(&p, BANDS_WHOLE);
@@ -168,6 +168,7 @@ static err_t buddy(unsigned argc, char *argv[])
 }
 
 const struct command commands_buddy[] = {
-    { "buddy", "[START END]", "the buddy system drawn: # taken, . free, x free as part of a larger block", buddy },
+    { "buddy", "[START END]", "the buddy system drawn: # taken, . free, x free as part of a larger block",
+      buddy },
     { NULL, NULL, NULL, NULL },
 };

@@ -12,7 +12,7 @@
 
 /* What `alloc` took and `free` may give back: everything else belongs to somebody who still uses it. */
 static struct {
-    pfn_t    block[OWN_MAX];
+    pfn_t block[OWN_MAX];
     unsigned n;
 } own;
 
@@ -24,7 +24,7 @@ static void print_zones(void)
 
     kprintf(HEADING("%-8s %-14s %-14s %12s %12s %12s\n"), "zone", "start", "end", "memory", "free", "used");
     for (unsigned zone = 0; zone < ZONES; zone++) {
-        struct frame_span  span = frame_zone_span((enum frame_zone)zone);
+        struct frame_span span = frame_zone_span((enum frame_zone)zone);
         struct frame_stats s;
 
         frame_stats_zone((enum frame_zone)zone, &s);
@@ -41,7 +41,7 @@ static void print_zones(void)
 static void print_orders(const struct frame_stats *all)
 {
     struct frame_stats zones[ZONES];
-    char               size[FMT_SIZE_BYTES];
+    char size[FMT_SIZE_BYTES];
 
     kprintf(HEADING_ON "\n%-6s %-10s", "order", "block");
     for (unsigned zone = 0; zone < ZONES; zone++) {
@@ -57,20 +57,21 @@ static void print_orders(const struct frame_stats *all)
         for (unsigned zone = 0; zone < ZONES; zone++)
             if (zones[zone].managed > 0)
                 kprintf(" %8llu", ULL(zones[zone].blocks[order]));
-        kprintf(" %8llu %12llu %8u.%u %%\n", ULL(all->blocks[order]), ULL(all->blocks[order] << order), unusable / 10,
-                unusable % 10);
+        kprintf(" %8llu %12llu %8u.%u %%\n", ULL(all->blocks[order]), ULL(all->blocks[order] << order),
+                unusable / 10, unusable % 10);
     }
 }
 
 static void print_totals(const struct frame_stats *s)
 {
     uint64_t n_refused = 0;
-    char     free[FMT_SIZE_BYTES], bitmaps[FMT_SIZE_BYTES];
+    char free[FMT_SIZE_BYTES], bitmaps[FMT_SIZE_BYTES];
 
     for (unsigned err = 0; err < ERR_COUNT; err++)
         n_refused += s->wrong[err];
-    kprintf("\n%llu frames managed, %llu free (%s, %llu of them reserved by CPUs), %s of bitmaps\n", ULL(s->managed),
-            ULL(s->free), fmt_size(free, s->free * PAGE_SIZE), ULL(s->cached), fmt_size(bitmaps, s->bitmaps * PAGE_SIZE));
+    kprintf("\n%llu frames managed, %llu free (%s, %llu of them reserved by CPUs), %s of bitmaps\n",
+            ULL(s->managed), ULL(s->free), fmt_size(free, s->free * PAGE_SIZE), ULL(s->cached),
+            fmt_size(bitmaps, s->bitmaps * PAGE_SIZE));
     kprintf("%llu wrong frees refused", ULL(n_refused));
     for (unsigned err = 0; err < ERR_COUNT; err++)
         if (s->wrong[err] > 0)
@@ -109,7 +110,7 @@ static void print_blocks(const pfn_t block[], unsigned n)
 static err_t take(unsigned n, unsigned order)
 {
     unsigned i;
-    err_t    err = ERR_OK;
+    err_t err = ERR_OK;
 
     if (order == 0)
         return frames_alloc(n, own.block + own.n);
@@ -123,7 +124,7 @@ static err_t take(unsigned n, unsigned order)
 static err_t alloc(unsigned argc, char *argv[])
 {
     uint64_t n, order = 0;
-    err_t    err;
+    err_t err;
 
     if (argc < 2 || argc > 3 || fmt_read_u64(argv[1], &n) != ERR_OK ||
         (argc == 3 && fmt_read_u64(argv[2], &order) != ERR_OK))
@@ -131,7 +132,8 @@ static err_t alloc(unsigned argc, char *argv[])
     if (n == 0 || order > FRAME_ORDER_MAX)
         return ERR_INVAL;
     if (n > OWN_MAX - own.n) {
-        kprintf("alloc holds at most %u blocks at a time, %u of them now; \"free all\" gives them back\n", OWN_MAX, own.n);
+        kprintf("alloc holds at most %u blocks at a time, %u of them now; \"free all\" gives them back\n",
+                OWN_MAX, own.n);
         return ERR_NOMEM;
     }
     err = take((unsigned)n, (unsigned)order);
@@ -176,7 +178,7 @@ static err_t free(unsigned argc, char *argv[])
         return free_all();
     for (unsigned i = 1; i < argc; i++) {
         uint64_t address;
-        err_t    err;
+        err_t err;
 
         if (fmt_read_u64(argv[i], &address) != ERR_OK)
             return ERR_SYNTAX;
@@ -189,7 +191,8 @@ static err_t free(unsigned argc, char *argv[])
 
 const struct command commands_frames[] = {
     { "frames", "", "physical memory, free and used, by zone and by order", frames },
-    { "alloc", "N [ORDER]", "take N single frames, or N blocks of 2^ORDER, and print their addresses", alloc },
+    { "alloc", "N [ORDER]", "take N single frames, or N blocks of 2^ORDER, and print their addresses",
+      alloc },
     { "free", "ADDRESS ...|all", "give back what alloc took; a wrong free is refused by name", free },
     { NULL, NULL, NULL, NULL },
 };

@@ -12,12 +12,12 @@ static struct heap_class_stats classes[HEAP_CLASSES];
 static void print_classes(void)
 {
     size_t n = heap_class_stats(kernel_heap, classes);
-    char   size[FMT_SIZE_BYTES];
+    char size[FMT_SIZE_BYTES];
 
     kprintf(HEADING("%8s %8s %8s %8s %10s  %s\n"), "class", "slabs", "used", "free", "memory", "of");
     for (size_t i = 0; i < n; i++)
-        kprintf("%8u %8llu %8llu %8llu %10s  %s\n", classes[i].size, ULL(classes[i].runs), ULL(classes[i].used),
-                ULL(classes[i].free), fmt_size(size, classes[i].bytes),
+        kprintf("%8u %8llu %8llu %8llu %10s  %s\n", classes[i].size, ULL(classes[i].runs),
+                ULL(classes[i].used), ULL(classes[i].free), fmt_size(size, classes[i].bytes),
                 classes[i].cache != NULL ? classes[i].cache : "general use");
 }
 
@@ -29,9 +29,10 @@ static void print_rest(const struct heap_stats *s)
             fmt_size(used, s->extent_used_bytes), ULL(s->extent_free), fmt_size(free, s->extent_free_bytes),
             fmt_size(largest, s->largest_free));
     kprintf("large     %llu blocks (%s)\n", ULL(s->large), fmt_size(large, s->large_bytes));
-    kprintf("pages     %llu held, %llu at most, %llu frames with metadata\n", ULL(s->pages), ULL(s->pages_peak),
-            ULL(heap_kernel_frames()));
-    kprintf("frees     %llu wrong ones refused, %llu from other CPUs\n", ULL(s->wrong_frees), ULL(s->remote_frees));
+    kprintf("pages     %llu held, %llu at most, %llu frames with metadata\n", ULL(s->pages),
+            ULL(s->pages_peak), ULL(heap_kernel_frames()));
+    kprintf("frees     %llu wrong ones refused, %llu from other CPUs\n", ULL(s->wrong_frees),
+            ULL(s->remote_frees));
 }
 
 static err_t heap(unsigned argc, char *argv[])

@@ -17,7 +17,7 @@ static const char *usage_of(const struct command *c, char out[USAGE_BYTES])
 static err_t list_all(void)
 {
     const struct command *c;
-    char                  usage[USAGE_BYTES];
+    char usage[USAGE_BYTES];
 
     for (unsigned i = 0; (c = shell_command(i)) != NULL; i++) {
         usage_of(c, usage);

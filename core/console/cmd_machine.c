@@ -15,7 +15,7 @@
 #define MSR_EFER 0xC0000080u
 
 struct bit_name {
-    uint64_t    bit;
+    uint64_t bit;
     const char *name;
 };
 
@@ -24,9 +24,9 @@ static const struct bit_name cr0_bits[] = {
     { CR0_MP, "MP" }, { CR0_PE, "PE" }, { 0, NULL },
 };
 static const struct bit_name cr4_bits[] = {
-    { CR4_CET, "CET" },   { CR4_SMAP, "SMAP" },  { CR4_SMEP, "SMEP" },     { CR4_PCIDE, "PCIDE" },
-    { CR4_LA57, "LA57" }, { CR4_UMIP, "UMIP" },  { CR4_OSXMM, "OSXMMEXC" }, { CR4_OSFXSR, "OSFXSR" },
-    { CR4_PGE, "PGE" },   { CR4_MCE, "MCE" },    { CR4_PAE, "PAE" },       { 0, NULL },
+    { CR4_CET, "CET" },   { CR4_SMAP, "SMAP" }, { CR4_SMEP, "SMEP" },      { CR4_PCIDE, "PCIDE" },
+    { CR4_LA57, "LA57" }, { CR4_UMIP, "UMIP" }, { CR4_OSXMM, "OSXMMEXC" }, { CR4_OSFXSR, "OSFXSR" },
+    { CR4_PGE, "PGE" },   { CR4_MCE, "MCE" },   { CR4_PAE, "PAE" },        { 0, NULL },
 };
 static const struct bit_name efer_bits[] = {
     { EFER_NXE, "NXE" }, { EFER_LMA, "LMA" }, { EFER_LME, "LME" }, { EFER_SCE, "SCE" }, { 0, NULL },
@@ -46,12 +46,16 @@ static void print_features(const struct cpu_features *f)
 {
     const struct {
         const char *name;
-        bool        has;
+        bool has;
     } all[] = {
-        { "NX", f->nx },         { "PGE", f->pge },         { "PAT", f->pat },       { "1GiB-pages", f->gib_pages },
-        { "SMEP", f->smep },     { "SMAP", f->smap },       { "UMIP", f->umip },     { "LA57", f->la57 },
-        { "PKU", f->pku },       { "PCID", f->pcid },       { "INVPCID", f->invpcid }, { "x2APIC", f->x2apic },
-        { "CET-SS", f->cet_ss }, { "CET-IBT", f->cet_ibt }, { "ERMS", f->erms },     { "invariant-TSC", f->tsc_invariant },
+        { "NX", f->nx },           { "PGE", f->pge },
+        { "PAT", f->pat },         { "1GiB-pages", f->gib_pages },
+        { "SMEP", f->smep },       { "SMAP", f->smap },
+        { "UMIP", f->umip },       { "LA57", f->la57 },
+        { "PKU", f->pku },         { "PCID", f->pcid },
+        { "INVPCID", f->invpcid }, { "x2APIC", f->x2apic },
+        { "CET-SS", f->cet_ss },   { "CET-IBT", f->cet_ibt },
+        { "ERMS", f->erms },       { "invariant-TSC", f->tsc_invariant },
     };
 
     for (unsigned has = 0; has < 2; has++) {
@@ -66,7 +70,7 @@ static void print_features(const struct cpu_features *f)
 static err_t cpu(unsigned argc, char *argv[])
 {
     const struct cpu_features *f = cpu_features();
-    const struct boot_info    *b = machine_info()->boot;
+    const struct boot_info *b = machine_info()->boot;
 
     (void)argv;
     if (argc > 1)
@@ -82,14 +86,15 @@ static err_t cpu(unsigned argc, char *argv[])
     kprintf("%-10s %#-12llx firmware left %#llx\n", "RSP", ULL(cpu_rsp()), ULL(b->fw_rsp));
     kprintf("%-10s %s, id %u\n", "APIC", apic_mode(), apic_id());
     kprintf("%-10s %u.%03u MHz by %s\n", "TSC", time_tsc_khz() / 1000, time_tsc_khz() % 1000, time_source());
-    kprintf("%-10s %s %u.%u\n", "firmware", b->firmware, b->firmware_revision >> 16, b->firmware_revision & 0xffff);
+    kprintf("%-10s %s %u.%u\n", "firmware", b->firmware, b->firmware_revision >> 16,
+            b->firmware_revision & 0xffff);
     return ERR_OK;
 }
 
 static err_t log(unsigned argc, char *argv[])
 {
     static const char *const levels[] = { "error", "warn", "info", "debug" };
-    uint64_t                 n_lines = 0;
+    uint64_t n_lines = 0;
 
     if (argc > 2)
         return ERR_SYNTAX;
@@ -134,9 +139,11 @@ static err_t panic(unsigned argc, char *argv[])
 
 const struct command commands_machine[] = {
     { "cpu", "", "what this CPU can do, how it is set, and how the firmware left it", cpu },
-    { "log", "[LINES|error|warn|info|debug]", "what was logged, or the last LINES; or print from this level on", log },
+    { "log", "[LINES|error|warn|info|debug]",
+      "what was logged, or the last LINES; or print from this level on", log },
     { "panic", "[fault]", "end as after a broken invariant, or after an exception in the kernel", panic },
     { "reboot", "", "start the machine again", reboot },
-    { "poweroff", "", "switch the machine off; the exit status says if a command of octavo.conf failed", poweroff },
+    { "poweroff", "", "switch the machine off; the exit status says if a command of octavo.conf failed",
+      poweroff },
     { NULL, NULL, NULL, NULL },
 };

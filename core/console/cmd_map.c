@@ -16,16 +16,17 @@ static const char *size_text(char out[FMT_SIZE_BYTES], uint64_t pages)
 /* The attributes that decide something, as a word of letters */
 static void print_attributes(uint64_t attr)
 {
-    kprintf("%s%s%s%s%s", (attr & MEM_ATTR_RUNTIME) != 0 ? " runtime" : "", (attr & MEM_ATTR_WB) != 0 ? " wb" : "",
-            (attr & MEM_ATTR_SP) != 0 ? " special" : "", (attr & MEM_ATTR_NV) != 0 ? " persistent" : "",
+    kprintf("%s%s%s%s%s", (attr & MEM_ATTR_RUNTIME) != 0 ? " runtime" : "",
+            (attr & MEM_ATTR_WB) != 0 ? " wb" : "", (attr & MEM_ATTR_SP) != 0 ? " special" : "",
+            (attr & MEM_ATTR_NV) != 0 ? " persistent" : "",
             (attr & MEM_ATTR_MORE_RELIABLE) != 0 ? " reliable" : "");
 }
 
 static void print_firmware_map(const struct boot_info *b)
 {
     const void *descriptors = port_ptr(b->map);
-    size_t      n = b->map_bytes / b->map_desc_bytes;
-    char        size[FMT_SIZE_BYTES];
+    size_t n = b->map_bytes / b->map_desc_bytes;
+    char size[FMT_SIZE_BYTES];
 
     kprintf("firmware map: %zu descriptors of %llu bytes\n", n, ULL(b->map_desc_bytes));
     kprintf(HEADING("  %-18s %12s %12s  %-24s %s\n"), "start", "pages", "size", "type", "attributes");
@@ -44,13 +45,14 @@ static void print_normalised_map(const struct mem_map *m)
     char size[FMT_SIZE_BYTES];
 
     kprintf("normalised map: %zu ranges\n", m->n);
-    kprintf(HEADING("  %-18s %-18s %12s %12s  %-12s %s\n"), "start", "end", "pages", "size", "kind", "attributes");
+    kprintf(HEADING("  %-18s %-18s %12s %12s  %-12s %s\n"), "start", "end", "pages", "size", "kind",
+            "attributes");
     for (size_t i = 0; i < m->n; i++) {
         const struct mem_range *r = &m->ranges[i];
-        uint64_t                pages = r->end.idx - r->start.idx;
+        uint64_t pages = r->end.idx - r->start.idx;
 
-        kprintf("  0x%016llx 0x%016llx %12llu %12s  %-12s", ULL(pfn_to_pa(r->start).raw), ULL(pfn_to_pa(r->end).raw),
-                ULL(pages), size_text(size, pages), mem_kind_name(r->kind));
+        kprintf("  0x%016llx 0x%016llx %12llu %12s  %-12s", ULL(pfn_to_pa(r->start).raw),
+                ULL(pfn_to_pa(r->end).raw), ULL(pages), size_text(size, pages), mem_kind_name(r->kind));
         print_attributes(r->attr);
         kprintf("\n");
     }
@@ -80,16 +82,16 @@ static void print_sums(const struct mem_map *m)
     kprintf("pages in %s, out %llu", sum_text(sum, m->pages_in), ULL(m->pages_out));
     for (unsigned rule = 0; rule < MEM_RULES; rule++)
         if (m->hits[rule] > 0)
-            kprintf(", dropped %s by %s (%zu times)", sum_text(sum, m->dropped[rule]), mem_rule_name((enum mem_rule)rule),
-                    m->hits[rule]);
+            kprintf(", dropped %s by %s (%zu times)", sum_text(sum, m->dropped[rule]),
+                    mem_rule_name((enum mem_rule)rule), m->hits[rule]);
     kprintf("\n");
 }
 
 static err_t map(unsigned argc, char *argv[])
 {
     const struct machine *machine = machine_info();
-    bool                  firmware = argc < 2 || strcmp(argv[1], "firmware") == 0;
-    bool                  normalised = argc < 2 || strcmp(argv[1], "normalised") == 0;
+    bool firmware = argc < 2 || strcmp(argv[1], "firmware") == 0;
+    bool normalised = argc < 2 || strcmp(argv[1], "normalised") == 0;
 
     if (argc > 2 || (!firmware && !normalised))
         return ERR_SYNTAX;

@@ -18,7 +18,7 @@ const struct selftest *selftest_at(unsigned i) { return i < ARRAY_LEN(tests) ? t
 static err_t run(const struct selftest *test)
 {
     uint64_t began = cpu_rdtsc();
-    err_t    err = test->run();
+    err_t err = test->run();
 
     kprintf("selftest %s: %s (%llu us)\n", test->name, err == ERR_OK ? "passed" : err_str(err),
             ULL(time_ns(cpu_rdtsc() - began) / 1000));
@@ -28,8 +28,8 @@ static err_t run(const struct selftest *test)
 static err_t selftest(unsigned argc, char *argv[])
 {
     const struct selftest *test;
-    unsigned               n_passed = 0, n_failed = 0;
-    err_t                  first = ERR_OK;
+    unsigned n_passed = 0, n_failed = 0;
+    err_t first = ERR_OK;
 
     if (argc > 2)
         return ERR_SYNTAX;

@@ -7,16 +7,16 @@
 
 #include "core/console/shell.h"
 
-#define COMMAND_TABLES(X)                                                                         \
-    X(commands_bench)                                                                             \
-    X(commands_buddy)                                                                             \
-    X(commands_frames)                                                                            \
-    X(commands_heap)                                                                              \
-    X(commands_help)                                                                              \
-    X(commands_machine)                                                                           \
-    X(commands_map)                                                                               \
-    X(commands_pages)                                                                             \
-    X(commands_fault)                                                                             \
+#define COMMAND_TABLES(X)                                                                                    \
+    X(commands_bench)                                                                                        \
+    X(commands_buddy)                                                                                        \
+    X(commands_frames)                                                                                       \
+    X(commands_heap)                                                                                         \
+    X(commands_help)                                                                                         \
+    X(commands_machine)                                                                                      \
+    X(commands_map)                                                                                          \
+    X(commands_pages)                                                                                        \
+    X(commands_fault)                                                                                        \
     X(commands_selftest)
 
 #define DECLARE_COMMANDS(table) extern const struct command table[];

@@ -11,9 +11,9 @@
 
 static struct {
     struct irqlock lock;
-    char           bytes[INPUT_BYTES]; /* [lock]                                              */
-    unsigned       head, tail;         /* [lock] they only grow; head - tail bytes are waiting */
-    bool           polled;             /* [c] a device gives no interrupts: ask it             */
+    char bytes[INPUT_BYTES]; /* [lock]                                              */
+    unsigned head, tail;     /* [lock] they only grow; head - tail bytes are waiting */
+    bool polled;             /* [c] a device gives no interrupts: ask it             */
 } in = { .lock = IRQLOCK("input", 80) };
 
 /* For interrupt handlers. When nobody reads, the newest bytes are dropped. */
@@ -29,7 +29,7 @@ static void put(char byte)
 bool input_try(char *out)
 {
     uint64_t flags = irqlock_take(&in.lock);
-    bool     any = in.head != in.tail;
+    bool any = in.head != in.tail;
 
     if (any)
         *out = in.bytes[in.tail++ % INPUT_BYTES];
@@ -55,7 +55,7 @@ char input_get(void)
 
     for (;;) {
         uint64_t flags = port_irq_save();
-        bool     any = input_try(&byte);
+        bool any = input_try(&byte);
 
         if (!any)
             wait();

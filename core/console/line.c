@@ -13,7 +13,7 @@
 
 #include "core/fmt.h"
 
-#define KEY(c) ((c) & 0x1f) /* with Control held */
+#define KEY(c) ((c)&0x1f) /* with Control held */
 
 #define WINDOW_MIN 8
 #define LIST_GAP   2
@@ -47,7 +47,7 @@ static size_t window_width(const struct line *l)
 
 static void move_to(struct line *l, size_t at)
 {
-    char   sequence[16];
+    char sequence[16];
     size_t n = 0;
 
     if (at + 1 == l->at)
@@ -75,7 +75,7 @@ static void choose_window(struct line *l)
 
 static void refresh(struct line *l)
 {
-    size_t      width = window_width(l), n, same = 0;
+    size_t width = window_width(l), n, same = 0;
     const char *wanted;
 
     choose_window(l);
@@ -154,7 +154,10 @@ static size_t word_start(const struct line *l)
 
 /* ---- history ------------------------------------------------------------------------------- */
 
-static char *remembered(struct line *l, unsigned back) { return l->history[(l->n_history - back) % LINE_HISTORY]; }
+static char *remembered(struct line *l, unsigned back)
+{
+    return l->history[(l->n_history - back) % LINE_HISTORY];
+}
 
 static bool equal(const char *a, const char *b)
 {
@@ -177,7 +180,7 @@ static void remember(struct line *l)
 
 static void recall(struct line *l, unsigned back)
 {
-    unsigned    n_kept = l->n_history < LINE_HISTORY ? l->n_history : LINE_HISTORY;
+    unsigned n_kept = l->n_history < LINE_HISTORY ? l->n_history : LINE_HISTORY;
     const char *text = back == 0 ? l->typed : remembered(l, back);
 
     if (back > n_kept)
@@ -222,8 +225,8 @@ static const char *fitting(struct line *l, const char *text, size_t start, size_
 static void list_candidates(struct line *l, const char *text, size_t start, size_t n, size_t widest)
 {
     static const char blanks[] = "                                ";
-    size_t            column = 0, cell = widest + LIST_GAP;
-    const char       *word;
+    size_t column = 0, cell = widest + LIST_GAP;
+    const char *word;
 
     leave_line(l, "");
     for (unsigned i = 0; (word = fitting(l, text, start, n, i)) != NULL; i++) {
@@ -256,9 +259,9 @@ static void list_candidates(struct line *l, const char *text, size_t start, size
 static void complete(struct line *l)
 {
     static char text[LINE_BYTES]; /* the line up to the cursor */
-    size_t      start = completed_word(l), n = l->cursor - start, shared = 0, widest = 0;
+    size_t start = completed_word(l), n = l->cursor - start, shared = 0, widest = 0;
     const char *word, *first = NULL;
-    unsigned    n_fit = 0;
+    unsigned n_fit = 0;
 
     if (l->candidate == NULL)
         return;
@@ -364,7 +367,7 @@ static void control_key(struct line *l, char c)
 /* ESC [ letter, or ESC [ number ~ with the numbers 1 to 8 */
 static void sequence_key(struct line *l, char final)
 {
-    switch (final != '~' ? (unsigned char)final : l->param < 10 ? l->param : 0) {
+    switch (final != '~' ? (unsigned char) final : l->param < 10 ? l->param : 0) {
     case 'A':
         up(l);
         break;

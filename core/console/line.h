@@ -27,28 +27,28 @@ typedef const char *line_candidate_fn(const char *text, size_t start, unsigned i
 
 struct line {
     /* set by line_open and constant after */
-    const char        *prompt;
-    unsigned           columns;
+    const char *prompt;
+    unsigned columns;
     line_candidate_fn *candidate;
     void (*write)(const char *text, size_t n_bytes);
     void (*page)(int pages); /* Page Up (-1) and Page Down (1) are not the line's; may be NULL */
 
-    char   text[LINE_BYTES]; /* always ends in '\0'                                          */
-    size_t n, cursor;        /* cursor <= n < LINE_BYTES                                     */
+    char text[LINE_BYTES]; /* always ends in '\0'                                          */
+    size_t n, cursor;      /* cursor <= n < LINE_BYTES                                     */
 
-    char   shown[LINE_BYTES]; /* what stands right of the prompt: a window of the text       */
-    size_t n_shown, at;       /* its length; the terminal's cursor in it                     */
-    size_t left;              /* the window's first character in the text                    */
+    char shown[LINE_BYTES]; /* what stands right of the prompt: a window of the text       */
+    size_t n_shown, at;     /* its length; the terminal's cursor in it                     */
+    size_t left;            /* the window's first character in the text                    */
 
-    uint8_t  state;           /* enum in line.c: inside an escape sequence                   */
-    unsigned param;           /* its number                                                  */
-    bool     tabbed;          /* the last key was Tab and changed nothing                    */
+    uint8_t state;  /* enum in line.c: inside an escape sequence                   */
+    unsigned param; /* its number                                                  */
+    bool tabbed;    /* the last key was Tab and changed nothing                    */
 
-    char     history[LINE_HISTORY][LINE_BYTES]; /* a ring                                    */
-    unsigned n_history;                         /* lines ever put in                         */
-    unsigned back;                              /* how far up we are, 0: the line being typed */
-    char     typed[LINE_BYTES];                 /* that line, while we are up                 */
-    char     killed[LINE_BYTES];                /* what ^K ^U ^W took last, for ^Y            */
+    char history[LINE_HISTORY][LINE_BYTES]; /* a ring                                    */
+    unsigned n_history;                     /* lines ever put in                         */
+    unsigned back;                          /* how far up we are, 0: the line being typed */
+    char typed[LINE_BYTES];                 /* that line, while we are up                 */
+    char killed[LINE_BYTES];                /* what ^K ^U ^W took last, for ^Y            */
 };
 
 /*

@@ -13,13 +13,13 @@ struct selftest {
 };
 
 /* Each is a constant named selftest_<name>, in the order in which they run */
-#define SELFTESTS(X)                                                                              \
-    X(str)                                                                                        \
-    X(fmt)                                                                                        \
-    X(log)                                                                                        \
-    X(port)                                                                                       \
-    X(frames)                                                                                     \
-    X(paging)                                                                                     \
+#define SELFTESTS(X)                                                                                         \
+    X(str)                                                                                                   \
+    X(fmt)                                                                                                   \
+    X(log)                                                                                                   \
+    X(port)                                                                                                  \
+    X(frames)                                                                                                \
+    X(paging)                                                                                                \
     X(access)
 
 #define SELFTEST_DECLARE(name) extern const struct selftest selftest_##name;

@@ -26,8 +26,8 @@ static const struct command *const tables[] = {
 
 static struct {
     const struct command *sorted[COMMANDS_MAX]; /* by name; made at the first look */
-    unsigned              n;
-    bool                  executing, exec_failed;
+    unsigned n;
+    bool executing, exec_failed;
 } sh;
 
 static struct line line;
@@ -71,8 +71,8 @@ unsigned shell_columns(void) { return fb_columns() != 0 ? fb_columns() : SERIAL_
 static err_t run_command(const struct words *w)
 {
     const struct command *c = shell_find(w->word[0]);
-    char                 *argv[WORDS_MAX + 1];
-    err_t                 err;
+    char *argv[WORDS_MAX + 1];
+    err_t err;
 
     if (c == NULL) {
         kprintf("%s: no such command, \"help\" lists them\n", w->word[0]);
@@ -98,7 +98,7 @@ static void echo(const struct words *w)
 static err_t run_next(char **text)
 {
     struct words w;
-    err_t        err = words_split(text, &w);
+    err_t err = words_split(text, &w);
 
     if (err == ERR_SYNTAX)
         kprintf("a quote is not closed\n");
@@ -115,9 +115,9 @@ static err_t run_next(char **text)
 
 err_t shell_run(const char *text)
 {
-    char   copy[LINE_BYTES_MAX], *rest = copy;
+    char copy[LINE_BYTES_MAX], *rest = copy;
     size_t n = strlen(text);
-    err_t  first = ERR_OK;
+    err_t first = ERR_OK;
 
     if (n >= sizeof copy) {
         kprintf("the line is longer than %zu bytes\n", sizeof copy - 1);
@@ -148,7 +148,7 @@ int shell_exec_status(void) { return sh.exec_failed; }
 /* The command that the word at text[start] is an argument of; NULL if it is the command's name itself */
 static const struct command *command_before(const char *text, size_t start, bool *is_name)
 {
-    char   name[ALTERNATIVE_MAX];
+    char name[ALTERNATIVE_MAX];
     size_t begin = start, n = 0;
 
     while (begin > 0 && text[begin - 1] != ';')
@@ -170,7 +170,7 @@ static bool is_small(char c) { return (c >= 'a' && c <= 'z') || c == '-' || c ==
 static const char *alternative(const char *args, unsigned i)
 {
     static char word[ALTERNATIVE_MAX];
-    size_t      n = 0;
+    size_t n = 0;
 
     for (;; i--) {
         while (*args != '\0' && !is_small(*args))
@@ -199,8 +199,8 @@ static bool mentions(const char *args, const char *placeholder)
 
 static const char *candidate(const char *text, size_t start, unsigned i)
 {
-    bool                   is_name;
-    const struct command  *c = command_before(text, start, &is_name), *named;
+    bool is_name;
+    const struct command *c = command_before(text, start, &is_name), *named;
     const struct selftest *test;
 
     if (is_name || (c != NULL && mentions(c->args, "COMMAND"))) {

@@ -122,8 +122,7 @@ static void put_char(struct term *t, unsigned char c)
         line_feed(t);
         t->head = head;
     }
-    term_row(t, t->y, 0)[t->x] =
-        t->reversed ? TERM_CELL(c, t->paper, ink) : TERM_CELL(c, ink, t->paper);
+    term_row(t, t->y, 0)[t->x] = t->reversed ? TERM_CELL(c, t->paper, ink) : TERM_CELL(c, ink, t->paper);
     touch(t, t->y, t->y + 1);
     if (t->x + 1 < t->cols)
         t->x++;
@@ -181,7 +180,7 @@ static void erase(struct term *t, size_t begin, size_t end)
 static void control(struct term *t, char final)
 {
     unsigned n = param(t, 0, 1);
-    size_t   row = (size_t)t->y * t->cols;
+    size_t row = (size_t)t->y * t->cols;
 
     switch (final) {
     case 'A':

@@ -13,7 +13,7 @@
 typedef uint32_t term_cell_t;
 
 #define TERM_CELL(ch, ink, paper) ((term_cell_t)(ch) | (term_cell_t)(ink) << 8 | (term_cell_t)(paper) << 16)
-#define TERM_CELL_CH(cell)        ((cell) & 0xff)
+#define TERM_CELL_CH(cell)        ((cell)&0xff)
 #define TERM_CELL_INK(cell)       ((cell) >> 8 & 0xff)
 #define TERM_CELL_PAPER(cell)     ((cell) >> 16 & 0xff)
 #define TERM_UNKNOWN              0x7f /* shown for a character that there is no picture for */
@@ -38,19 +38,19 @@ enum term_colour {
 
 struct term {
     term_cell_t *cells; /* lines x cols: a ring of the screen's rows and of those that left at the top */
-    unsigned     cols, rows, lines;
-    unsigned     top;          /* the ring's line that is row 0              */
-    unsigned     n_left;       /* rows that left at the top and are kept     */
-    unsigned     x, y;         /* where the next character goes              */
-    bool         wrap_pending; /* the last column was written: wrap first    */
-    bool         cursor_hidden;
-    uint8_t      ink, paper; /* of the next character                      */
-    bool         reversed;
+    unsigned cols, rows, lines;
+    unsigned top;      /* the ring's line that is row 0              */
+    unsigned n_left;   /* rows that left at the top and are kept     */
+    unsigned x, y;     /* where the next character goes              */
+    bool wrap_pending; /* the last column was written: wrap first    */
+    bool cursor_hidden;
+    uint8_t ink, paper; /* of the next character                      */
+    bool reversed;
 
     unsigned changed_from, changed_to; /* rows [from, to) whose cells changed; the reader resets them */
 
-    uint8_t  state; /* enum in term.c: inside an escape sequence, or a log line's head */
-    uint8_t  head;
+    uint8_t state; /* enum in term.c: inside an escape sequence, or a log line's head */
+    uint8_t head;
     unsigned params[TERM_PARAMS], n_params;
 };
 

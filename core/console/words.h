@@ -10,7 +10,7 @@
 
 struct words {
     unsigned n;
-    char    *word[WORDS_MAX + 1]; /* they lie in the line that was split; NULL after the last */
+    char *word[WORDS_MAX + 1]; /* they lie in the line that was split; NULL after the last */
 };
 
 /*

@@ -17,44 +17,32 @@
 #include "mm/kva.h"
 #include "mm/pte.h"
 
-#define MARGIN       8   /* around the text                     [pixels] */
-#define BAR_PADDING  4   /* above and below the header's text   [pixels] */
-#define COLS_MIN     20
-#define ROWS_MIN     4
-#define KEPT_LINES   1000 /* that left at the top, to page back to            */
-#define LARGE_WIDTH  2400 /* from here on the large font is used [pixels] */
+#define MARGIN      8 /* around the text                     [pixels] */
+#define BAR_PADDING 4 /* above and below the header's text   [pixels] */
+#define COLS_MIN    20
+#define ROWS_MIN    4
+#define KEPT_LINES  1000 /* that left at the top, to page back to            */
+#define LARGE_WIDTH 2400 /* from here on the large font is used [pixels] */
 
 /* Dark paper, soft ink, and accents of one brightness */
 static const uint32_t rgb[TERM_COLOURS] = {
-    [TERM_PAPER] = 0x14191f,
-    [TERM_RED] = 0xe06c75,
-    [TERM_GREEN] = 0x98c379,
-    [TERM_YELLOW] = 0xe5c07b,
-    [TERM_BLUE] = 0x61afef,
-    [5] = 0xc678dd,
-    [TERM_CYAN] = 0x56b6c2,
-    [TERM_INK] = 0xc5cad3,
-    [TERM_DIM] = 0x66707d,
-    [9] = 0xf08c94,
-    [10] = 0xb2d89a,
-    [11] = 0xf0d49c,
-    [12] = 0x8cc6f5,
-    [13] = 0xd89ae8,
-    [14] = 0x7fd0da,
-    [TERM_BRIGHT] = 0xf2f4f7,
-    [TERM_BAR] = 0x24303d,
-    [TERM_BAR_ALARM] = 0x9c2f38,
+    [TERM_PAPER] = 0x14191f,  [TERM_RED] = 0xe06c75,  [TERM_GREEN] = 0x98c379,
+    [TERM_YELLOW] = 0xe5c07b, [TERM_BLUE] = 0x61afef, [5] = 0xc678dd,
+    [TERM_CYAN] = 0x56b6c2,   [TERM_INK] = 0xc5cad3,  [TERM_DIM] = 0x66707d,
+    [9] = 0xf08c94,           [10] = 0xb2d89a,        [11] = 0xf0d49c,
+    [12] = 0x8cc6f5,          [13] = 0xd89ae8,        [14] = 0x7fd0da,
+    [TERM_BRIGHT] = 0xf2f4f7, [TERM_BAR] = 0x24303d,  [TERM_BAR_ALARM] = 0x9c2f38,
 };
 
 static struct {
     volatile uint32_t *pixels; /* NULL: no screen */
-    uint32_t           stride, width, height;
+    uint32_t stride, width, height;
     const struct font *font;
-    uint32_t           top; /* of the text [pixels] */
-    uint32_t           colours[TERM_COLOURS];
-    struct term        term;
-    term_cell_t       *shown; /* rows x cols: what the pixels show             */
-    unsigned           back;  /* lines that the view is behind the newest      */
+    uint32_t top; /* of the text [pixels] */
+    uint32_t colours[TERM_COLOURS];
+    struct term term;
+    term_cell_t *shown; /* rows x cols: what the pixels show             */
+    unsigned back;      /* lines that the view is behind the newest      */
 } fb;
 
 static uint32_t channel(uint32_t value, uint32_t mask)
@@ -82,8 +70,8 @@ static void draw_cell(uint32_t x, uint32_t y, term_cell_t cell)
 {
     typedef uint64_t __attribute__((aligned(4))) two_pixels_t;
 
-    uint64_t        ink = fb.colours[TERM_CELL_INK(cell)], paper = fb.colours[TERM_CELL_PAPER(cell)];
-    uint64_t        pair[4] = { paper << 32 | paper, ink << 32 | paper, paper << 32 | ink, ink << 32 | ink };
+    uint64_t ink = fb.colours[TERM_CELL_INK(cell)], paper = fb.colours[TERM_CELL_PAPER(cell)];
+    uint64_t pair[4] = { paper << 32 | paper, ink << 32 | paper, paper << 32 | ink, ink << 32 | ink };
     const uint32_t *rows = fb.font->rows + (size_t)(TERM_CELL_CH(cell) - FONT_FIRST) * fb.font->height;
 
     for (unsigned j = 0; j < fb.font->height; j++) {
@@ -195,8 +183,9 @@ static bool pixels_make_sense(const struct boot_framebuffer *f)
 static err_t make_cells(unsigned cols, unsigned rows)
 {
     size_t lines = rows + KEPT_LINES;
-    va_t   cells;
-    err_t  err = kva_alloc(align_up((lines + rows) * cols * sizeof(term_cell_t), PAGE_SIZE) >> PAGE_SHIFT, &cells);
+    va_t cells;
+    err_t err =
+        kva_alloc(align_up((lines + rows) * cols * sizeof(term_cell_t), PAGE_SIZE) >> PAGE_SHIFT, &cells);
 
     if (err != ERR_OK)
         return err;
@@ -210,9 +199,9 @@ static err_t make_cells(unsigned cols, unsigned rows)
 err_t fb_start(const struct boot_framebuffer *f)
 {
     const struct font *font = f->width >= LARGE_WIDTH ? &font_large : &font_small;
-    uint32_t           top = font->height + 2 * BAR_PADDING + MARGIN, cols, rows;
-    volatile void     *pixels;
-    err_t              err;
+    uint32_t top = font->height + 2 * BAR_PADDING + MARGIN, cols, rows;
+    volatile void *pixels;
+    err_t err;
 
     if (f->base.raw == 0 || f->width == 0)
         return ERR_NOENT;
@@ -224,7 +213,8 @@ err_t fb_start(const struct boot_framebuffer *f)
         return ERR_INVAL;
     err = make_cells(cols, rows);
     if (err == ERR_OK)
-        err = kva_map_device(f->base, (uint64_t)f->stride * f->height * sizeof(uint32_t), PTE_CACHE_WC, &pixels);
+        err = kva_map_device(f->base, (uint64_t)f->stride * f->height * sizeof(uint32_t), PTE_CACHE_WC,
+                             &pixels);
     if (err != ERR_OK)
         return err;
 

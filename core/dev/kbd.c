@@ -87,7 +87,8 @@ static bool controller_works(uint8_t config)
 {
     uint8_t result;
 
-    return send(COMMAND, CTL_SELF_TEST) && receive(&result) && result == SELF_TEST_PASSED && write_config(config);
+    return send(COMMAND, CTL_SELF_TEST) && receive(&result) && result == SELF_TEST_PASSED &&
+           write_config(config);
 }
 
 static bool scanning_on(void)

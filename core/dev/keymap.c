@@ -22,8 +22,9 @@ static const char shifted[] = "\0\033!@#$%^&*()_+\b\tQWERTYUIOP{}\r\0ASDFGHJKL:\
 _Static_assert(sizeof plain == 0x3b && sizeof shifted == 0x3b, "one character for each code up to the blank");
 
 static const char pad_digits[] = "789-456+1230.";
-static const char *const pad_moves[] = { "\033[H", "\033[A", "\033[5~", "-",  "\033[D",  "",       "\033[C",
-                                         "+",      "\033[F", "\033[B",  "\033[6~", "\033[2~", "\033[3~" };
+static const char *const pad_moves[] = { "\033[H",  "\033[A",  "\033[5~", "-",      "\033[D",
+                                         "",        "\033[C",  "+",       "\033[F", "\033[B",
+                                         "\033[6~", "\033[2~", "\033[3~" };
 _Static_assert(sizeof pad_digits - 1 == PAD_LAST - PAD_FIRST + 1, "the whole pad");
 _Static_assert(ARRAY_LEN(pad_moves) == PAD_LAST - PAD_FIRST + 1, "the whole pad");
 
@@ -89,7 +90,7 @@ static const char *character(const struct keymap *k, uint8_t key)
 const char *keymap_feed(struct keymap *k, uint8_t code)
 {
     uint8_t key = code & (uint8_t)~CODE_UP;
-    bool    extended = k->extended;
+    bool extended = k->extended;
 
     if (k->skip > 0) {
         k->skip--;

@@ -11,9 +11,9 @@
 #include "mm/types.h"
 
 struct keymap {
-    bool    shift_left, shift_right, ctrl_left, ctrl_right, caps, num;
-    bool    extended; /* the last byte was 0xe0                                      */
-    uint8_t skip;     /* bytes of the Pause key's sequence that are still to come    */
+    bool shift_left, shift_right, ctrl_left, ctrl_right, caps, num;
+    bool extended; /* the last byte was 0xe0                                      */
+    uint8_t skip;  /* bytes of the Pause key's sequence that are still to come    */
 };
 
 /* keymap_start - as after power-on: nothing held, Num Lock on */

@@ -38,11 +38,11 @@ enum {
 #define FIFO_BYTES     16
 #define PROBE_BYTE     0xae
 /* A port read takes about a microsecond, a byte 87 of them on the line */
-#define WAIT_READS 20000
-#define WAITS_LOST 4 /* that many in a row were in vain: do not wait again until it is ready */
+#define WAIT_READS     20000
+#define WAITS_LOST     4 /* that many in a row were in vain: do not wait again until it is ready */
 
 static struct {
-    bool     present;
+    bool present;
     unsigned waits_lost;
     void (*got)(char byte);
 } serial;

@@ -12,12 +12,12 @@
 #define AREA     96
 #define COPY_MAX 40
 
-#define EXPECT(cond)                                                                              \
-    do {                                                                                          \
-        if (!(cond)) {                                                                            \
-            log_error(TAG, "%s:%d: %s does not hold", __FILE__, __LINE__, #cond);                 \
-            return ERR_CORRUPT;                                                                   \
-        }                                                                                         \
+#define EXPECT(cond)                                                                                         \
+    do {                                                                                                     \
+        if (!(cond)) {                                                                                       \
+            log_error(TAG, "%s:%d: %s does not hold", __FILE__, __LINE__, #cond);                            \
+            return ERR_CORRUPT;                                                                              \
+        }                                                                                                    \
     } while (0)
 
 static unsigned char area[AREA], twin[AREA];
@@ -80,7 +80,8 @@ static err_t run_str(void)
     twin[AREA - 1] = 0;
     EXPECT(memcmp(area, twin, AREA) > 0 && memcmp(twin, area, AREA) < 0 && memcmp(area, twin, AREA - 1) == 0);
     EXPECT(strlen("") == 0 && strlen("octavo") == 6);
-    EXPECT(strcmp("a", "b") < 0 && strcmp("ab", "a") > 0 && strcmp("a\x80", "a\x01") > 0 && strcmp("x", "x") == 0);
+    EXPECT(strcmp("a", "b") < 0 && strcmp("ab", "a") > 0 && strcmp("a\x80", "a\x01") > 0 &&
+           strcmp("x", "x") == 0);
     EXPECT(strncmp("abc", "abd", 2) == 0 && strncmp("abc", "abd", 3) < 0 && strncmp("", "x", 0) == 0);
     EXPECT(*strchr("frame", 'm') == 'm' && strchr("frame", 'x') == NULL && *strchr("frame", '\0') == '\0');
     return ERR_OK;
@@ -88,11 +89,12 @@ static err_t run_str(void)
 
 static err_t run_fmt(void)
 {
-    char     text[96], size[FMT_SIZE_BYTES];
+    char text[96], size[FMT_SIZE_BYTES];
     uint64_t value = 0;
 
-    fmt_string(text, sizeof text, "%5d|%-5u|%#llx|%016llx|%c%s|%zu|%hd|%.2s|%*d", -42, 7u, 0xffffffffffffffffULL,
-               0x123456789abcULL, 'x', "yz", (size_t)1 << 40, (short)-2, "abcdef", 4, 5);
+    fmt_string(text, sizeof text, "%5d|%-5u|%#llx|%016llx|%c%s|%zu|%hd|%.2s|%*d", -42, 7u,
+               0xffffffffffffffffULL, 0x123456789abcULL, 'x', "yz", (size_t)1 << 40, (short)-2, "abcdef", 4,
+               5);
     EXPECT(strcmp(text, "  -42|7    |0xffffffffffffffff|0000123456789abc|xyz|1099511627776|-2|ab|   5") == 0);
     EXPECT(fmt_read_u64("0x10M", &value) == ERR_OK && value == 16 * MIB);
     EXPECT(fmt_read_u64("12q", &value) == ERR_SYNTAX && value == 16 * MIB);
@@ -101,8 +103,8 @@ static err_t run_fmt(void)
 }
 
 static struct {
-    char     last[96];
-    size_t   n;
+    char last[96];
+    size_t n;
     unsigned n_lines;
 } seen;
 

@@ -20,10 +20,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static struct line  line;
-static struct term  term, direct;
-static term_cell_t  cells[COLS * LINES], direct_cells[COLS * LINES];
-static const char  *names[] = { "alloc", "buddy", "free", "frames", NULL };
+static struct line line;
+static struct term term, direct;
+static term_cell_t cells[COLS * LINES], direct_cells[COLS * LINES];
+static const char *names[] = { "alloc", "buddy", "free", "frames", NULL };
 
 static void must(bool holds, const char *what)
 {
@@ -33,7 +33,10 @@ static void must(bool holds, const char *what)
     abort();
 }
 
-static const char *candidate(const char *text, size_t start, unsigned i) { return start < 8 && *text != ' ' ? names[i] : NULL; }
+static const char *candidate(const char *text, size_t start, unsigned i)
+{
+    return start < 8 && *text != ' ' ? names[i] : NULL;
+}
 
 static void to_terminal(const char *text, size_t n) { term_write(&term, text, n); }
 
@@ -42,13 +45,14 @@ static void check_term(const struct term *t)
     must(t->x < t->cols && t->y < t->rows && t->n_left <= t->lines - t->rows, "the terminal's cursor");
     for (size_t i = 0; i < (size_t)COLS * LINES; i++)
         must(TERM_CELL_CH(t->cells[i]) >= 0x20 && TERM_CELL_CH(t->cells[i]) <= TERM_UNKNOWN &&
-             TERM_CELL_INK(t->cells[i]) < TERM_COLOURS && TERM_CELL_PAPER(t->cells[i]) < TERM_COLOURS, "a cell");
+                 TERM_CELL_INK(t->cells[i]) < TERM_COLOURS && TERM_CELL_PAPER(t->cells[i]) < TERM_COLOURS,
+             "a cell");
 }
 
 /* On the heap by itself, so that a step beyond its end is seen */
 static void parse(const char *text)
 {
-    char        *copy = strdup(text), *rest = copy;
+    char *copy = strdup(text), *rest = copy;
     struct words w;
 
     while (rest != NULL) {

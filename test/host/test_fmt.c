@@ -13,19 +13,19 @@
 
 static void every_conversion_prints_as_documented(void **state)
 {
-    char   out[160];
+    char out[160];
     size_t n;
 
     (void)state;
-    n = fmt_string(out, sizeof out, "%d %i %u %x %X %o %c %s %%|%5d|%-5d|%05d|%+d|% d|%#x|%.3d", -1, 2, 3u, 0xab,
-                   0xCD, 8, 'c', "str", 42, 42, 42, 42, 42, 0x2a, 7);
+    n = fmt_string(out, sizeof out, "%d %i %u %x %X %o %c %s %%|%5d|%-5d|%05d|%+d|% d|%#x|%.3d", -1, 2, 3u,
+                   0xab, 0xCD, 8, 'c', "str", 42, 42, 42, 42, 42, 0x2a, 7);
     assert_string_equal(out, "-1 2 3 ab CD 10 c str %|   42|42   |00042|+42| 42|0x2a|007");
     assert_int_equal(n, strlen(out));
     fmt_string(out, sizeof out, "%hhd %hd %lld %zu %jx %td", 300, 70000, -5000000000LL, (size_t)1 << 40,
                (uintmax_t)1 << 60, (ptrdiff_t)-3);
     assert_string_equal(out, "44 4464 -5000000000 1099511627776 1000000000000000 -3");
-    fmt_string(out, sizeof out, "%p|%8s|%-8s|%.2s|%*s|%-*s|%.*s|%3c|", (void *)0x1000, "ab", "ab", "abcdef", 4, "x",
-               4, "x", 1, "xyz", 'q');
+    fmt_string(out, sizeof out, "%p|%8s|%-8s|%.2s|%*s|%-*s|%.*s|%3c|", (void *)0x1000, "ab", "ab", "abcdef",
+               4, "x", 4, "x", 1, "xyz", 'q');
     assert_string_equal(out, "0x1000|      ab|ab      |ab|   x|x   |x|  q|");
     fmt_string(out, sizeof out, "%lld %llu", -9223372036854775807LL - 1, 18446744073709551615ULL);
     assert_string_equal(out, "-9223372036854775808 18446744073709551615");
@@ -46,7 +46,7 @@ static void text_that_does_not_fit_is_cut_and_ended(void **state)
 
 static void a_null_string_is_said_to_be_null(void **state)
 {
-    char        out[16];
+    char out[16];
     const char *volatile none = NULL; /* the compiler refuses a NULL that it sees */
 
     (void)state;
@@ -92,7 +92,7 @@ static uint64_t interesting(void)
 static void random_format(char *fmt, char *conversion, bool *wide)
 {
     static const char numbers[] = "diuxXo";
-    char             *p = fmt;
+    char *p = fmt;
 
     *p++ = '<', *p++ = '%';
     for (int i = 0; i < 3; i++)
@@ -112,15 +112,17 @@ static void numbers_print_as_the_c_library_prints_them(void **state)
     (void)state;
     srandom(1);
     for (int i = 0; i < FORMATS_TRIED; i++) {
-        char     fmt[32], ours[128], theirs[128], conversion;
+        char fmt[32], ours[128], theirs[128], conversion;
         uint64_t v = interesting();
-        bool     wide;
+        bool wide;
 
         random_format(fmt, &conversion, &wide);
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-        int n = wide ? snprintf(theirs, sizeof theirs, fmt, ULL(v)) : snprintf(theirs, sizeof theirs, fmt, (unsigned)v);
-        size_t m = wide ? fmt_string(ours, sizeof ours, fmt, ULL(v)) : fmt_string(ours, sizeof ours, fmt, (unsigned)v);
+        int n = wide ? snprintf(theirs, sizeof theirs, fmt, ULL(v))
+                     : snprintf(theirs, sizeof theirs, fmt, (unsigned)v);
+        size_t m = wide ? fmt_string(ours, sizeof ours, fmt, ULL(v))
+                        : fmt_string(ours, sizeof ours, fmt, (unsigned)v);
 #pragma GCC diagnostic pop
         if (strcmp(ours, theirs) != 0 || m != (size_t)n)
             fail_msg("\"%s\" of 0x%llx: ours \"%s\", the C library's \"%s\"", fmt, ULL(v), ours, theirs);
@@ -131,8 +133,8 @@ static void numbers_are_read_with_base_and_suffix(void **state)
 {
     static const struct {
         const char *text;
-        err_t       err;
-        uint64_t    value;
+        err_t err;
+        uint64_t value;
     } rows[] = {
         { "0", ERR_OK, 0 },
         { "42", ERR_OK, 42 },
@@ -167,7 +169,7 @@ static void numbers_are_read_with_base_and_suffix(void **state)
 static void sizes_are_exact_or_have_one_decimal(void **state)
 {
     static const struct {
-        uint64_t    n_bytes;
+        uint64_t n_bytes;
         const char *text;
     } rows[] = {
         { 0, "0 B" },

@@ -60,7 +60,8 @@ static void cursor_keys_send_escape_sequences(void **state)
 {
     (void)state;
     assert_string_equal(TYPED("\xe0\x48\xe0\xc8\xe0\x50\xe0\x4d\xe0\x4b"), "\033[A\033[B\033[C\033[D");
-    assert_string_equal(TYPED("\xe0\x47\xe0\x4f\xe0\x49\xe0\x51\xe0\x53"), "\033[H\033[F\033[5~\033[6~\033[3~");
+    assert_string_equal(TYPED("\xe0\x47\xe0\x4f\xe0\x49\xe0\x51\xe0\x53"),
+                        "\033[H\033[F\033[5~\033[6~\033[3~");
     assert_string_equal(TYPED("\xe0\x2a\xe0\x48\xe0\xc8\xe0\xaa\x1e"), "\033[Aa"); /* an invented shift */
 }
 

@@ -34,7 +34,7 @@
 static struct line l;
 static struct term t;
 static term_cell_t cells[COLS * LINES];
-static size_t      n_sent;
+static size_t n_sent;
 
 static void to_terminal(const char *text, size_t n)
 {
@@ -61,7 +61,7 @@ static int start(void **state)
 static const char *row(unsigned y)
 {
     static char text[COLS + 1];
-    int         n = COLS;
+    int n = COLS;
 
     for (int x = 0; x < COLS; x++)
         text[x] = (char)TERM_CELL_CH(term_row(&t, y, 0)[x]);
@@ -74,8 +74,8 @@ static const char *row(unsigned y)
 static void terminal_shows_the_line(void)
 {
     size_t width = COLS - strlen(PROMPT) - 1;
-    char   expected[COLS + 1];
-    int    n;
+    char expected[COLS + 1];
+    int n;
 
     assert_true(l.cursor <= l.n && l.n < LINE_BYTES && l.text[l.n] == '\0' && strlen(l.text) == l.n);
     assert_true(l.left <= l.cursor && l.cursor - l.left <= width);
@@ -258,9 +258,11 @@ static void control_l_clears_the_screen_and_keeps_the_line(void **state)
 
 static void no_keys_can_break_it(void **state)
 {
-    static const char *const keys[] = { "a",  "b",  " ",    ";",    "\t",   "\t\t", "\b",   UP,     DOWN, LEFT,
-                                        RIGHT, HOME, END,   DEL,    "\013", "\025", "\027", "\031", "\r", "\033",
-                                        "\033[", "7", "\014", "\003", "\001", "map", "fr", "al", LEFT LEFT LEFT, "\x80" };
+    static const char *const keys[] = { "a",    "b",    " ",     ";",    "\t",           "\t\t",
+                                        "\b",   UP,     DOWN,    LEFT,   RIGHT,          HOME,
+                                        END,    DEL,    "\013",  "\025", "\027",         "\031",
+                                        "\r",   "\033", "\033[", "7",    "\014",         "\003",
+                                        "\001", "map",  "fr",    "al",   LEFT LEFT LEFT, "\x80" };
 
     (void)state;
     srandom(3);

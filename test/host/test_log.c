@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-static char   got[256 * 1024];
+static char got[256 * 1024];
 static size_t n_got;
 static void (*interrupt)(void); /* called once, in the middle of writing */
 

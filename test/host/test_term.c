@@ -140,18 +140,19 @@ static void other_characters_become_a_box(void **state)
 static void no_bytes_can_break_it(void **state)
 {
     static const char letters[] = "\033\033\033[[[;?0123456789ABCDGHJKmhlZ\n\r\b\t\f [x]:";
-    term_cell_t       before[ROWS][COLS];
+    term_cell_t before[ROWS][COLS];
 
     (void)state;
     srandom(4);
     for (int i = 0; i < RANDOM_WRITES; i++) {
-        char   text[8];
+        char text[8];
         size_t n = (size_t)random() % sizeof text;
 
         if (i % 1000 == 0) {
             unsigned rows = 1 + (unsigned)random() % ROWS;
 
-            term_start(&t, cells, 1 + (unsigned)random() % COLS, rows, rows + (unsigned)random() % (LINES - ROWS + 1));
+            term_start(&t, cells, 1 + (unsigned)random() % COLS, rows,
+                       rows + (unsigned)random() % (LINES - ROWS + 1));
         }
         for (size_t j = 0; j < n; j++)
             text[j] = random() % 50 == 0 ? (char)random() : letters[(size_t)random() % (sizeof letters - 1)];
@@ -178,16 +179,11 @@ static void no_bytes_can_break_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(text_goes_right_and_down),
-        TEST(the_last_column_wraps_only_when_more_comes),
-        TEST(a_line_too_many_scrolls),
-        TEST(lines_that_left_at_the_top_are_kept),
-        TEST(sequences_move_and_erase),
-        TEST(sequences_that_mean_nothing_leave_no_trace),
-        TEST(colours_are_set_and_reset),
-        TEST(the_head_of_a_log_line_is_coloured),
-        TEST(other_characters_become_a_box),
-        TEST(no_bytes_can_break_it),
+        TEST(text_goes_right_and_down),      TEST(the_last_column_wraps_only_when_more_comes),
+        TEST(a_line_too_many_scrolls),       TEST(lines_that_left_at_the_top_are_kept),
+        TEST(sequences_move_and_erase),      TEST(sequences_that_mean_nothing_leave_no_trace),
+        TEST(colours_are_set_and_reset),     TEST(the_head_of_a_log_line_is_coloured),
+        TEST(other_characters_become_a_box), TEST(no_bytes_can_break_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

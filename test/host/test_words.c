@@ -16,8 +16,8 @@
 /* What a line comes to, as text: words in < >, commands ended by ;, errors as ! */
 static const char *split_all(const char *text)
 {
-    static char  out[1024];
-    char         line[256], *rest = line;
+    static char out[1024];
+    char line[256], *rest = line;
     struct words w;
 
     strcpy(line, text);
@@ -62,7 +62,7 @@ static void lines_split_into_commands_and_words(void **state)
 
 static void the_list_of_words_ends_with_null(void **state)
 {
-    char         line[] = "a b", *rest = line;
+    char line[] = "a b", *rest = line;
     struct words w;
 
     (void)state;
@@ -80,8 +80,8 @@ static void no_line_can_break_it(void **state)
     (void)state;
     srandom(2);
     for (int i = 0; i < RANDOM_LINES; i++) {
-        size_t       n = (size_t)random() % LINE_MAX_LEN;
-        char        *line = malloc(n + 1), *rest = line;
+        size_t n = (size_t)random() % LINE_MAX_LEN;
+        char *line = malloc(n + 1), *rest = line;
         struct words w;
 
         for (size_t j = 0; j < n; j++)
