@@ -219,13 +219,25 @@ struct map {
     struct stock  stock;
 };
 
-/* Can [page, next) be one entry of this level? */
-static bool fits(const struct map *m, unsigned level, uint64_t page, uint64_t next)
+/* How many entries of a table of this level, from the one for `page` on, can be large pages */
+static unsigned large_run(const struct map *m, unsigned level, uint64_t page, uint64_t end)
 {
-    uint64_t size = level_pages(level);
+    uint64_t size = level_pages(level), most = TABLE_ENTRIES - pt_index(page, level);
 
-    return !m->small && (level == LEVEL_2M || (level == LEVEL_1G && pte_cpu.gib_pages)) && next - page == size &&
-           is_aligned(m->first.idx + (page - m->span.page), size);
+    if (m->small || (level != LEVEL_2M && (level != LEVEL_1G || !pte_cpu.gib_pages)) || !is_aligned(page, size) ||
+        !is_aligned(m->first.idx + (page - m->span.page), size))
+        return 0;
+    return (unsigned)min_u64(most, (end - page) >> (9 * (level - 1)));
+}
+
+/* How many of n entries are 0, up to the first that is not */
+static unsigned empty_run(const pte_cell *c, unsigned n)
+{
+    unsigned i = 0;
+
+    while (i < n && pte_load(&c[i]).raw == 0)
+        i++;
+    return i;
 }
 
 static err_t all_empty(const pte_cell *c, uint64_t n)
@@ -246,12 +258,13 @@ static err_t map_plan(const struct map *m, const pte_cell *cells, unsigned level
     if (level == LEVEL_4K)
         return cells == NULL ? ERR_OK : all_empty(&cells[pt_index(page, level)], end - page);
     for (uint64_t next; page < end && err == ERR_OK; page = next) {
-        pte_t e = cells == NULL ? (pte_t){ 0 } : pte_load(&cells[pt_index(page, level)]);
+        unsigned at = pt_index(page, level), run = large_run(m, level, page, end);
+        pte_t    e = cells == NULL ? (pte_t){ 0 } : pte_load(&cells[at]);
 
         next = next_page(page, end, level);
-        if (e.raw == 0 && fits(m, level, page, next))
-            continue;
-        if (e.raw == 0) {
+        if (e.raw == 0 && run > 0) {
+            next = page + (cells == NULL ? run : empty_run(&cells[at], run)) * level_pages(level);
+        } else if (e.raw == 0) {
             ++*missing;
             err = map_plan(m, NULL, level - 1, page, next, missing);
         } else if (!pte_present(e) || pte_is_leaf(e, level)) {
@@ -276,6 +289,17 @@ static void fill(const struct map *m, pte_cell *c, uint64_t page, uint64_t n)
         for (uint64_t i = 0; i < n; i++, e.raw += PAGE_SIZE)
             pte_store(&c[i], e);
     }
+}
+
+/* Large pages over the first of n entries that are 0; returns how many those were */
+static unsigned fill_large(const struct map *m, pte_cell *c, unsigned n, unsigned level, uint64_t page)
+{
+    pte_t    e = pte_leaf(pfn_add(m->first, page - m->span.page), m->flags, level);
+    unsigned i = 0;
+
+    for (; i < n && pte_load(&c[i]).raw == 0; i++, e.raw += level_pages(level) << PAGE_SHIFT)
+        pte_publish(&c[i], e);
+    return i;
 }
 
 static unsigned map_do(struct map *m, pte_cell *cells, unsigned level, uint64_t page, uint64_t end);
@@ -308,8 +332,15 @@ static unsigned map_do(struct map *m, pte_cell *cells, unsigned level, uint64_t 
     for (uint64_t next; page < end; page = next) {
         pte_cell *cell = &cells[pt_index(page, level)];
         pte_t     e = pte_load(cell);
+        unsigned  run = large_run(m, level, page, end);
 
         next = next_page(page, end, level);
+        if (e.raw == 0 && run > 0) { /* never at the top: there are no pages so large */
+            run = fill_large(m, cell, run, level, page);
+            next = page + run * level_pages(level);
+            added += run;
+            continue;
+        }
         if (e.raw != 0) {
             pte_cell *below = pt_cells(m->pt, pte_frame(e, level), page, level - 1);
             uint64_t  n = map_do(m, below, level - 1, page, next);
@@ -317,10 +348,7 @@ static unsigned map_do(struct map *m, pte_cell *cells, unsigned level, uint64_t 
             atomic_fetch_add_explicit(&cell->raw, n << PTE_COUNT_SHIFT, memory_order_relaxed);
             continue;
         }
-        if (fits(m, level, page, next))
-            pte_publish(cell, pte_leaf(pfn_add(m->first, page - m->span.page), m->flags, level));
-        else
-            pte_publish(cell, map_new_table(m, level - 1, page, next));
+        pte_publish(cell, map_new_table(m, level - 1, page, next));
         added++;
         if (level == m->pt->levels)
             pt_tell_followers(m->pt, pt_index(page, level));
