@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-COMMANDS = ["help", "map", "frames", "buddy", "alloc", "free", "walk", "cpu", "selftest", "log", "reboot",
+COMMANDS = ["help", "map", "frames", "buddy", "alloc", "free", "walk", "heap", "cpu", "selftest", "log", "reboot",
             "poweroff"]
 
 
@@ -58,7 +58,7 @@ class TestLooking:
 
 @pytest.mark.parametrize("line", [
     "map here", "frames 1 2 3 4", "buddy x", "alloc", "alloc 0", "alloc many", "free", "free here", "free 0x123", "walk",
-    "walk here", "walk 1 2 3", "cpu x", "selftest nothing", "log x", "reboot x", "poweroff x", "nonsense",
+    "walk here", "walk 1 2 3", "heap x", "cpu x", "selftest nothing", "log x", "reboot x", "poweroff x", "nonsense",
 ])
 @pytest.mark.xdist_group("console")
 def test_wrong_input_is_answered_and_harmless(line, console):

@@ -21,6 +21,16 @@ def test_one_failing_command_is_status_1_and_the_others_still_run(boot):
     assert re.findall(r"^(before|after)$", run.text, re.M) == ["before", "after"]
 
 
+@pytest.mark.parametrize("command, said", [("panic", "PANIC on CPU 0 at core/console/"), ("panic fault", "page fault")])
+@pytest.mark.parametrize("emulator", ["qemu", "bochs"])
+def test_a_panic_says_where_and_is_status_1(command, said, emulator, boot):
+    run = boot(f"{command}; echo never", "--emulator", emulator)
+    assert run.status == 1 and "Octavo panicked" in run.notes, run
+    assert said in run.text and "never" not in run.text.partition("PANIC")[2]
+    assert re.search(r"^ +\d+ 0x[0-9a-f]+ \w+\+0x", run.text, re.M), "no backtrace with names"
+    assert run.text.rstrip().endswith("octavo: panic")
+
+
 def test_octavo_conf_unknown_keys_are_reported_and_not_fatal(boot):
     run = boot("echo alive", "--conf", "colour=red", "--conf", "paging=7", "--conf", "#exec=nonsense")
     assert run.status == 0, run
