@@ -88,7 +88,7 @@ static bool print_row(const struct picture *p, pfn_t first, unsigned order, bool
 
         if (drawn(p, f, order))
             print_symbol(picture_symbol(f, order, p->top));
-        else if (f.idx < p->end.idx || last)
+        else
             kprintf(" ");
     }
     return true;
@@ -126,7 +126,9 @@ static void lay_out(struct picture *p, unsigned bands)
         p->base++;
     p->start.idx = align_down(p->start.idx, (uint64_t)1 << p->base);
     p->end.idx = align_up(p->end.idx, (uint64_t)1 << p->base);
-    p->top = log2_down(p->end.idx - p->start.idx);
+    n = p->end.idx - p->start.idx;
+    p->width = (unsigned)min_u64(p->width, n >> p->base);
+    p->top = log2_down(n);
     p->top = p->top < FRAME_ORDER_MAX ? p->top : FRAME_ORDER_MAX;
 }
 
