@@ -96,7 +96,8 @@ CORE_PORTABLE := efi/config_parse.c core/selftest/port.c core/fmt.c core/dev/key
 LIB_SRC   := $(wildcard mm/*.c) $(CORE_PORTABLE) test/host/port_host.c
 HOST_TOOLS := $(patsubst test/host/tool_%.c,$(B)/host/octavo-%,$(wildcard test/host/tool_*.c))
 TESTS     := $(patsubst test/host/%.c,$(B)/san/%,$(wildcard test/host/test_*.c))
-TEST_HELP := $(filter-out test/host/port_host.c test/host/test_%.c test/host/tool_%.c,$(wildcard test/host/*.c))
+BENCH_HELP := test/bench/list_buddy.c test/bench/ptrc.c
+TEST_HELP := $(filter-out test/host/port_host.c test/host/test_%.c test/host/tool_%.c,$(wildcard test/host/*.c)) $(BENCH_HELP)
 BENCHES   := $(patsubst test/bench/bench_%.c,$(B)/host/bench-%,$(wildcard test/bench/bench_*.c))
 
 .PHONY: host
@@ -116,7 +117,7 @@ $(B)/san/liboctavo.a: $(LIB_SRC:%.c=$(B)/san/obj/%.o) $(TEST_HELP:%.c=$(B)/san/o
 $(B)/host/octavo-map: $(B)/host/obj/test/host/map_csv.o
 $(B)/host/octavo-%: $(B)/host/obj/test/host/tool_%.o $(B)/host/liboctavo.a
 	$(Q)$(HOSTCC) -o $@ $^ -pthread
-$(B)/host/bench-%: $(B)/host/obj/test/bench/bench_%.o $(B)/host/liboctavo.a
+$(B)/host/bench-%: $(B)/host/obj/test/bench/bench_%.o $(BENCH_HELP:%.c=$(B)/host/obj/%.o) $(B)/host/liboctavo.a
 	$(Q)$(HOSTCC) -o $@ $^ -pthread
 $(B)/san/test_%: $(B)/san/obj/test/host/test_%.o $(B)/san/liboctavo.a
 	$(Q)$(HOSTCC) -fsanitize=address,undefined -o $@ $^ -lcmocka -pthread
