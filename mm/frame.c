@@ -330,12 +330,17 @@ err_t frames_alloc(size_t n, pfn_t out[])
 
 /* ---- giving back -------------------------------------------------------------------------------------- */
 
-err_t frame_refuse(pfn_t f, err_t err)
+bool frame_is_memory(pfn_t f)
 {
     const struct mem_range *r = fr.started ? mem_map_find(fr.map, f) : NULL;
 
-    if (err == ERR_RESERVED && (r == NULL || r->kind == MEM_MMIO))
-        err = ERR_OUTSIDE;
+    return r != NULL && r->kind != MEM_MMIO;
+}
+
+err_t frame_refuse(pfn_t f, err_t err)
+{
+    if (err == ERR_RESERVED || err == ERR_OUTSIDE)
+        err = frame_is_memory(f) ? ERR_RESERVED : ERR_OUTSIDE;
     atomic_fetch_add_explicit(&fr.wrong[err], 1, memory_order_relaxed);
     return err;
 }

@@ -106,6 +106,9 @@ void chunk_drop(struct fchunk *z, uint64_t flags) RELEASES(z->lock);
 /* frame_give_back - short of memory: take back what CPUs have reserved and spare bitmaps; true if any */
 bool frame_give_back(void);
 
+/* frame_is_memory - is f memory of any kind? What is held back may be a hole as well */
+bool frame_is_memory(pfn_t f);
+
 /* frame_refuse - count a wrong free and give its error the right name */
 err_t frame_refuse(pfn_t f, err_t err);
 

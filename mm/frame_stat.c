@@ -41,28 +41,28 @@ struct frame_span frame_zone_span(enum frame_zone zone)
     return (struct frame_span){ pfn(start), end - start };
 }
 
+/* What is known of a frame that is held back */
+static struct frame_info not_ours(pfn_t f)
+{
+    return (struct frame_info){ frame_is_memory(f) ? FRAME_RESERVED : FRAME_OUTSIDE, f, 0 };
+}
+
 struct frame_info frame_query(pfn_t f)
 {
-    struct frame_info info = { .state = FRAME_OUTSIDE, .first = f };
+    struct frame_info info;
     bool              out;
 
     if (chunk_no(f) >= fr.n_chunks)
-        return info;
+        return not_ours(f);
 
     struct fchunk    *z = &fr.chunk[chunk_no(f)];
     uint64_t          flags = chunk_lock(z);
     struct chunk_look look = chunk_look(&z->c, chunk_at(f));
 
     info = (struct frame_info){ look.state, chunk_pfn(z, look.first), look.order };
-    if (look.state == FRAME_RESERVED && claim_look(z, f, &out))
-        info = (struct frame_info){ out ? FRAME_BLOCK : FRAME_FREE, f, 0 };
+    if (look.state == FRAME_RESERVED)
+        info = claim_look(z, f, &out) ? (struct frame_info){ out ? FRAME_BLOCK : FRAME_FREE, f, 0 } : not_ours(f);
     chunk_unlock(z, flags);
-
-    if (info.state == FRAME_RESERVED) {
-        const struct mem_range *r = mem_map_find(fr.map, f);
-
-        info = (struct frame_info){ r == NULL || r->kind == MEM_MMIO ? FRAME_OUTSIDE : FRAME_RESERVED, f, 0 };
-    }
     return info;
 }
 

@@ -190,7 +190,7 @@ static void call_with(void)
 /* The error's name, as the model and the map have it */
 static err_t expected(unsigned at, unsigned *order)
 {
-    err_t err = at < N ? model_block(&m, at, order) : ERR_OUTSIDE;
+    err_t err = at < N ? model_block(&m, at, order) : ERR_RESERVED;
 
     if (err == ERR_RESERVED) {
         const struct mem_range *r = mem_map_find(world_map(), pfn(at));
