@@ -141,14 +141,18 @@ static err_t check_ranges(void)
     return err != ERR_OK ? err : found;
 }
 
+/* Bits of RFLAGS that firmware may have left set: NT, IOPL, DF, TF, and AC, which switches SMAP off */
+#define STRAY_FLAGS ((uint64_t)0x47500)
+
 static err_t check_registers(void)
 {
     const struct cpu_features *f = cpu_features();
     uint64_t cr0 = read_cr0(), cr4 = read_cr4(), efer = rdmsr(MSR_EFER);
     uint64_t want4 = CR4_PAE | CR4_PGE | (f->smep ? CR4_SMEP : 0) | (f->smap ? CR4_SMAP : 0) | (f->umip ? CR4_UMIP : 0);
 
-    if ((cr0 & (CR0_WP | CR0_PG | CR0_PE)) != (CR0_WP | CR0_PG | CR0_PE) || (cr4 & want4) != want4 || !(efer & EFER_NXE)) {
-        log_error(TAG, "cr0 %#llx cr4 %#llx efer %#llx", ULL(cr0), ULL(cr4), ULL(efer));
+    if ((cr0 & (CR0_WP | CR0_PG | CR0_PE)) != (CR0_WP | CR0_PG | CR0_PE) || (cr4 & want4) != want4 || !(efer & EFER_NXE) ||
+        (cpu_flags() & STRAY_FLAGS) != 0) {
+        log_error(TAG, "cr0 %#llx cr4 %#llx efer %#llx flags %#llx", ULL(cr0), ULL(cr4), ULL(efer), ULL(cpu_flags()));
         return ERR_CORRUPT;
     }
     kprintf("  %-42s WP PGE NXE%s%s%s\n", "control registers", f->smep ? " SMEP" : "", f->smap ? " SMAP" : "",

@@ -159,10 +159,13 @@ gdt_load:
         lretq
 
 // noreturn void stack_switch(void *arg, void (*fn)(void *), void *stack_top)
+// Flags start clear: firmware may have left AC set, and with it SMAP would mean nothing.
         .balign 16
         .globl stack_switch
 stack_switch:
         movq %r8, %rsp
+        pushq $2
+        popfq
         xorl %ebp, %ebp
         subq $32, %rsp
         pushq $0                // no caller: a backtrace ends here
