@@ -68,7 +68,10 @@ EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *st)
     if (why != NULL)
         return refuse(why);
 
-    if (!efi_exit(image, &boot))
-        return EFI_LOAD_ERROR; /* half gone: printing is not allowed any more */
+    if (!efi_exit(image, &boot)) {
+        if (boot.exit_tries > 1)
+            return EFI_LOAD_ERROR; /* half gone: printing is not allowed any more */
+        return refuse("the firmware's memory map outgrew the room we made for it");
+    }
     kmain_enter(&boot);
 }
