@@ -20,10 +20,12 @@ PARTS = re.findall(r'^    \{ (?:\.name = )?"([\w-]+)"', open(os.path.join(ROOT, 
 REFUSED = {
     "desc-32": "the firmware's memory descriptors have an impossible size",
     "map-fails": "the firmware gives no memory map",
+    "bursting": "the firmware's memory map outgrew the room we made for it",
+    "dirty-bss": "the firmware did not clear our uninitialised data",
     "no-memory": "the firmware has no memory left for its own memory map",
 }
-HALF_GONE = ["exit-fails-always"]  # nothing may be printed after a call of ExitBootServices, even in vain
-BOCHS = ["x2apic"]                 # QEMU's TCG has none
+HALF_GONE = ["exit-fails-always", "exit-fails-outgrown"]  # nothing may be printed after a call of ExitBootServices, even in vain
+BOCHS = ["x2apic"]  # QEMU's TCG has none
 
 # Parts that show in what Octavo says of its machine
 SAYS = {
@@ -44,11 +46,13 @@ SAYS = {
     "blt-only": r"no screen",
     "modeless": r"no screen",
     "narrow-stride": r"no screen",
+    "phantom-screen": r"screen of 1280x800 pixels",
     "no-acpi": r"serial line: ok, keyboard: ok",
     "broken-acpi": r"W \w+: ACPI tables: .*(?s:.*)serial line: ok, keyboard: ok",
 }
 # Parts in which the CPU itself is set up differently go through all self-tests, the others through one
-CPU = ["none", "interrupts", "wp-off", "nxe-off", "bare-cpu", "full-cpu", "readonly-tables", "nx-data", "4g-only", "la57"]
+CPU = ["none", "interrupts", "flags", "wp-off", "nxe-off", "bare-cpu", "full-cpu", "readonly-tables", "nx-data", "4g-only",
+       "la57"]
 TAKEN_OVER = [part for part in PARTS if part not in REFUSED and part not in HALF_GONE + BOCHS]
 
 

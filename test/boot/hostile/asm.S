@@ -4,6 +4,8 @@
  *
  * cpu_cs - the code segment we run in
  *
+ * cpu_raise_flags - set bits in RFLAGS, here and in our caller
+ *
  * cpu_enter_la57 - from four levels to five
  *
  * CR4.LA57 cannot change while paging is on in long mode, so: to 32-bit code, paging off, the bit, paging
@@ -19,6 +21,14 @@
         .p2align 4
 cpu_cs:
         mov     eax, cs
+        ret
+
+        .globl  cpu_raise_flags
+        .p2align 4
+cpu_raise_flags:
+        pushfq
+        or      [rsp], rcx
+        popfq
         ret
 
         .p2align 4

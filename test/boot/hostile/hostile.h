@@ -72,6 +72,8 @@ void map_growing(void);
 void map_types(void);
 void map_attributes(void);
 void map_conventional(void);
+void map_bursting(void);
+void map_outgrown(void);
 void map_unreadable(void);
 
 /* map_hide - report these pages as conventional memory, whatever they are */
@@ -84,8 +86,15 @@ void map_each(void (*f)(const EFI_MEMORY_DESCRIPTOR *d));
 
 void exit_start(void); /* ExitBootServices of the copy becomes ours */
 
-/* protocol_replace - whoever asks the copy for this protocol gets `with`; NULL: it does not exist */
-void protocol_replace(const EFI_GUID *guid, void *with);
+/* exit_was_called - even in vain; then the caller may do next to nothing */
+bool exit_was_called(void);
+
+/*
+ * protocol_replace - whoever asks the copy for this protocol gets `with`; NULL: it does not exist
+ *
+ *   only   on this handle; NULL: on all
+ */
+void protocol_replace(const EFI_GUID *guid, void *with, EFI_HANDLE only);
 
 void runtime_missing(void);
 void runtime_unsupported(void);
@@ -94,6 +103,9 @@ void acpi_missing(void);
 void acpi_broken(void);
 void memory_none(void);
 void memory_no_low(void);
+void memory_page_zero(void);
+void vendor_missing(void);
+void bss_dirty(void);
 void console_missing(void);
 void files_missing(void);
 
@@ -102,6 +114,7 @@ void files_missing(void);
 void screen_missing(void);
 void screen_blt_only(void);
 void screen_modeless(void);
+void screen_phantom(void);
 void screen_wide_stride(void);
 void screen_narrow_stride(void);
 
@@ -117,5 +130,6 @@ void cpu_4g_only(void);
 void cpu_la57(void);
 void cpu_x2apic(void);
 void cpu_interrupts(void);
+void cpu_flags_set(void);
 
 #endif

@@ -218,6 +218,20 @@ void map_many(void)
 
 void map_growing(void) { split_pages(8 * n_calls); }
 
+/* Between the call that measures and the last one, the map grows beyond any reserve */
+void map_bursting(void)
+{
+    if (n_calls >= 3)
+        split_pages(3000);
+}
+
+/* After the first call of ExitBootServices no buffer could be large enough */
+void map_outgrown(void)
+{
+    if (exit_was_called())
+        split_pages(3000);
+}
+
 void map_types(void)
 {
     clear_stage();

@@ -30,10 +30,10 @@ static void copy_screen(void)
     info = *mode.Info;
     gop.Mode = &mode;
     mode.Info = &info;
-    protocol_replace(&gop_guid, &gop);
+    protocol_replace(&gop_guid, &gop, NULL);
 }
 
-void screen_missing(void) { protocol_replace(&gop_guid, NULL); }
+void screen_missing(void) { protocol_replace(&gop_guid, NULL, NULL); }
 
 void screen_blt_only(void)
 {
@@ -47,6 +47,13 @@ void screen_modeless(void)
 {
     copy_screen();
     gop.Mode = NULL;
+}
+
+/* The console's own handle shows a screen without memory; the real one is on another */
+void screen_phantom(void)
+{
+    screen_blt_only();
+    protocol_replace(&gop_guid, &gop, h.real->ConsoleOutHandle);
 }
 
 static UINT16 vbe(UINT16 index)

@@ -17,6 +17,15 @@ static bool same_guid(const EFI_GUID *a, const EFI_GUID *b) { return memcmp(a, b
 /* ---- the exit -------------------------------------------------------------------------------- */
 
 static unsigned refused;
+static bool called, watchdog_off;
+
+bool exit_was_called(void) { return called; }
+
+static EFI_STATUS EFIAPI set_watchdog_timer(UINTN timeout, UINT64 code, UINTN n_bytes, CHAR16 *data)
+{
+    watchdog_off = timeout == 0;
+    return h.real->BootServices->SetWatchdogTimer(timeout, code, n_bytes, data);
+}
 
 static EFI_STATUS EFIAPI forbidden(void)
 {
@@ -53,6 +62,9 @@ static EFI_STATUS EFIAPI exit_boot_services(EFI_HANDLE image, UINTN key)
 {
     EFI_STATUS status;
 
+    if (!watchdog_off)
+        hostile_say("VIOLATION: the watchdog is still running");
+    called = true;
     forbid_services();
     if (refused < h.is->refusals) {
         refused++;
@@ -67,18 +79,28 @@ static EFI_STATUS EFIAPI exit_boot_services(EFI_HANDLE image, UINTN key)
     return status;
 }
 
-void exit_start(void) { h.bs->ExitBootServices = exit_boot_services; }
+void exit_start(void)
+{
+    h.bs->ExitBootServices = exit_boot_services;
+    h.bs->SetWatchdogTimer = set_watchdog_timer;
+}
 
 /* ---- protocols ------------------------------------------------------------------------------- */
 
 static const EFI_GUID *replaced;
 static void *replacement;
+static EFI_HANDLE replaced_on;
+
+static bool is_replaced(EFI_HANDLE handle, const EFI_GUID *guid)
+{
+    return same_guid(guid, replaced) && (replaced_on == NULL || replaced_on == handle);
+}
 
 static EFI_STATUS EFIAPI handle_protocol(EFI_HANDLE handle, EFI_GUID *guid, void **out)
 {
     EFI_STATUS status = h.real->BootServices->HandleProtocol(handle, guid, out);
 
-    if (EFI_ERROR(status) || !same_guid(guid, replaced))
+    if (EFI_ERROR(status) || !is_replaced(handle, guid))
         return status;
     *out = replacement;
     return replacement != NULL ? EFI_SUCCESS : EFI_UNSUPPORTED;
@@ -89,7 +111,7 @@ static EFI_STATUS EFIAPI open_protocol(EFI_HANDLE handle, EFI_GUID *guid, void *
 {
     EFI_STATUS status = h.real->BootServices->OpenProtocol(handle, guid, out, agent, controller, attributes);
 
-    if (EFI_ERROR(status) || !same_guid(guid, replaced))
+    if (EFI_ERROR(status) || !is_replaced(handle, guid))
         return status;
     *out = replacement;
     return replacement != NULL ? EFI_SUCCESS : EFI_UNSUPPORTED;
@@ -97,7 +119,7 @@ static EFI_STATUS EFIAPI open_protocol(EFI_HANDLE handle, EFI_GUID *guid, void *
 
 static EFI_STATUS EFIAPI locate_protocol(EFI_GUID *guid, void *registration, void **out)
 {
-    if (!same_guid(guid, replaced))
+    if (!is_replaced(NULL, guid))
         return h.real->BootServices->LocateProtocol(guid, registration, out);
     *out = replacement;
     return replacement != NULL ? EFI_SUCCESS : EFI_NOT_FOUND;
@@ -119,9 +141,10 @@ static EFI_STATUS EFIAPI locate_handle_buffer(EFI_LOCATE_SEARCH_TYPE how, EFI_GU
     return h.real->BootServices->LocateHandleBuffer(how, guid, key, n, out);
 }
 
-void protocol_replace(const EFI_GUID *guid, void *with)
+void protocol_replace(const EFI_GUID *guid, void *with, EFI_HANDLE only)
 {
     replaced = guid;
+    replaced_on = only;
     replacement = with;
     h.bs->HandleProtocol = handle_protocol;
     h.bs->OpenProtocol = open_protocol;
@@ -154,7 +177,7 @@ void files_missing(void)
     }
     h.octavo->LoadOptions = options;
     h.octavo->LoadOptionsSize = (UINT32)((at + 1) * sizeof *options);
-    protocol_replace(&file_system_guid, NULL);
+    protocol_replace(&file_system_guid, NULL, NULL);
 }
 
 /* ---- memory and the console ------------------------------------------------------------------ */
@@ -175,6 +198,17 @@ static EFI_STATUS EFIAPI allocate_no_low(EFI_ALLOCATE_TYPE how, EFI_MEMORY_TYPE 
     return h.real->BootServices->AllocatePages(how, type, pages, at);
 }
 
+/* What is asked for below 1 MiB lies at address 0, which is legal */
+static EFI_STATUS EFIAPI allocate_page_zero(EFI_ALLOCATE_TYPE how, EFI_MEMORY_TYPE type, UINTN pages,
+                                            EFI_PHYSICAL_ADDRESS *at)
+{
+    if (how != AllocateMaxAddress || *at >= MIB)
+        return h.real->BootServices->AllocatePages(how, type, pages, at);
+    *at = 0;
+    return EFI_SUCCESS;
+}
+
+void memory_page_zero(void) { h.bs->AllocatePages = allocate_page_zero; }
 void memory_none(void) { h.bs->AllocatePages = allocate_none; }
 void memory_no_low(void) { h.bs->AllocatePages = allocate_no_low; }
 
@@ -184,6 +218,25 @@ void console_missing(void)
     h.st->ConsoleOutHandle = NULL;
     h.st->StdErr = NULL;
     h.st->ConIn = NULL;
+}
+
+void vendor_missing(void) { h.st->FirmwareVendor = NULL; }
+
+/* The loader did not clear what the file does not hold: the tails of sections (PE/COFF 4, "Section Table") */
+void bss_dirty(void)
+{
+    unsigned char *image = h.octavo->ImageBase;
+    unsigned char *pe = image + *(UINT32 *)(image + 0x3C);
+    unsigned n_sections = *(UINT16 *)(pe + 6);
+    unsigned char *section = pe + 24 + *(UINT16 *)(pe + 20);
+
+    for (; n_sections-- > 0; section += 40) {
+        UINT32 size = *(UINT32 *)(section + 8), start = *(UINT32 *)(section + 12),
+               in_file = *(UINT32 *)(section + 16);
+
+        if (size > in_file)
+            memset(image + start + in_file, 0xAA, size - in_file);
+    }
 }
 
 /* ---- runtime services ------------------------------------------------------------------------ */
