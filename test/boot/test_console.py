@@ -293,3 +293,8 @@ def test_page_up_looks_back(console, tmp_path):
 def test_it_works_without_a_screen(boot):
     run = boot("echo blind", "--no-screen")
     assert run.status == 0 and "\nblind\n" in run.text, run
+
+
+def test_it_works_without_a_serial_port(boot):
+    assert boot("echo dumb", "--no-serial").status == 0
+    assert boot("nonsense", "--no-serial").status == 1
