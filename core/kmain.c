@@ -32,6 +32,7 @@
 #include "core/x86/paging.h"
 #include "core/x86/time.h"
 #include "core/x86/trap.h"
+#include "mm/as.h"
 #include "mm/early.h"
 #include "mm/frame.h"
 #include "mm/heap_kernel.h"
@@ -121,6 +122,7 @@ static void start_mapper(const struct boot_info *b)
     must(paging_start(b, &machine.map), "page tables");
     machine.map.ranges = port_ptr(b->ranges);
     must(kva_start(&kernel_pt), "kernel address ranges");
+    as_start(&kernel_pt);
     power_start(b, &machine.map);
     fmt_string(what, sizeof what, "virtual memory mapper, %u levels, %s mapped directly, %llu tables", kernel_pt.levels,
                fmt_size(size, paging_direct_bytes()), ULL(kernel_pt.n_tables));

@@ -7,10 +7,9 @@
 
 #define RFLAGS_IF ((uint64_t)1 << 9)
 
-static uint64_t direct_base; /* 0 on the firmware's tables: they map RAM at its own addresses */
+uintptr_t port_base; /* 0 on the firmware's tables: they map RAM at its own addresses */
 
-void  port_direct_map(va_t base) { direct_base = base.raw; }
-void *port_ptr(pa_t p) { return (void *)(direct_base + p.raw); }
+void port_direct_map(va_t base) { port_base = base.raw; }
 
 unsigned port_cpu(void) { return (unsigned)GS_READ_U64(offsetof(struct cpu, number)); }
 unsigned port_cpus(void) { return 1; }

@@ -41,8 +41,8 @@ static void widen_small(struct heap *h)
         return;
     }
     if (h->fast_max == h->small_max)
-        h->fast_max *= 2;
-    h->small_max *= 2;
+        h->fast_max = 2 * h->small_max;
+    h->small_max = 2 * h->small_max;
     h->pages_small *= 2;
 }
 
@@ -286,15 +286,14 @@ void heap_place(struct heap *h, const void *at, struct heap_place *out)
     } else if (map_holds(m, at) && slab_at(h, at)->heap == h) {
         const struct slab *s = slab_at(h, at);
         uint32_t           g = extent_around(h, grain_of(m, at));
-        uint32_t           size = s->class != CLASS_EXTENT ? s->size : 0;
 
-        if (g != 0 && s->class != CLASS_EXTENT && g == s->grain) {
-            uintptr_t first = (uintptr_t)grain_ptr(m, g);
-            unsigned  slot = (unsigned)(((uintptr_t)at - first) / size);
+        if (s->class != CLASS_EXTENT) {
+            uintptr_t first = (uintptr_t)grain_ptr(m, s->grain);
+            unsigned  slot = (unsigned)(((uintptr_t)at - first) / s->size);
 
-            place = (struct heap_place){ HEAP_SLAB_EDGE, first + (uintptr_t)s->n_slots * size, 0 };
+            place = (struct heap_place){ HEAP_SLAB_EDGE, first + (uintptr_t)s->n_slots * s->size, 0 };
             if (slot < s->n_slots)
-                place = (struct heap_place){ slab_used(s, (uint64_t)1 << slot) ? HEAP_SLOT : HEAP_SLOT_FREE, first + slot * size, size };
+                place = (struct heap_place){ slab_used(s, (uint64_t)1 << slot) ? HEAP_SLOT : HEAP_SLOT_FREE, first + slot * s->size, s->size };
         } else if (g != 0) {
             place = (struct heap_place){ extent_is_free(h, g) ? HEAP_EXTENT_FREE : HEAP_EXTENT, (uintptr_t)grain_ptr(m, g),
                                          (size_t)(extent_end(h, g) - g) << GRAIN_SHIFT };
@@ -339,12 +338,9 @@ static inline uint32_t medium_at(struct heap *h, const void *p)
     if (!map_holds(h->map, p) || ((uintptr_t)p & (GRAIN_BYTES - 1)) != 0)
         return 0;
 
-    const struct slab *s = slab_at(h, p);
-    uint32_t           g = (uint32_t)(((uintptr_t)p - h->base) >> GRAIN_SHIFT);
+    uint32_t g = (uint32_t)(((uintptr_t)p - h->base) >> GRAIN_SHIFT);
 
-    if (s->heap != h || !extent_used(h, g) || (s->grain == g && s->class != CLASS_EXTENT))
-        return 0;
-    return g;
+    return h->cells[g / GRAINS_PER_CELL] == h->tag && extent_used(h, g) ? g : 0;
 }
 
 static NOINLINE err_t free_long(struct heap *h, void *p, const char *call)

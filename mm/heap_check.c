@@ -33,7 +33,7 @@ static bool each_extent(struct heap *h, bool (*fn)(struct heap *h, void *arg, co
         struct met   e = { .grain = g, .end = extent_end(h, g), .is_free = extent_is_free(h, g), .rests = extent_rests(h, g) };
         struct slab *s = map_slab(m, m->cells[g / GRAINS_PER_CELL]);
 
-        if (s->class != CLASS_EXTENT && s->grain == g)
+        if (s->class != CLASS_EXTENT)
             e.slab = s;
         if (!fn(h, arg, &e))
             return false;
@@ -70,7 +70,7 @@ static bool slab_good(struct heap *h, const struct met *e)
     FIND(!e->is_free, "slab %u lies in a free extent", id);
     FIND(s->heap == h, "slab %u belongs to another heap", id);
     FIND(h->class_size[s->class] == s->size, "slab %u has class %u", id, s->class);
-    FIND(align_up(bytes, GRAIN_BYTES) == (uint64_t)(e->end - e->grain) << GRAIN_SHIFT,
+    FIND(align_up(bytes, CELL_BYTES) == (uint64_t)(e->end - e->grain) << GRAIN_SHIFT,
          "slab %u has %llu bytes of slots in an extent of %llu", id, ULL(bytes), ULL((uint64_t)(e->end - e->grain) << GRAIN_SHIFT));
     FIND((free & remote) == 0, "slab %u: slots freed twice: %llx", id, ULL(free & remote));
     FIND(((free | remote) & ~s->all) == 0, "slab %u: bits behind its %u slots: %llx", id, s->n_slots, ULL(free | remote));

@@ -34,12 +34,12 @@ struct heap_larges {
 struct heap {
     /* Read by every call. `self` is NULL and fast_max is 0 when calls must go the long way. */
     struct heap      *self;              /* [q]                                             */
-    size_t            fast_max;          /* [h] small_max, or 0                             */
+    _Atomic size_t    fast_max;          /* [a] small_max, or 0; written under the lock        */
     struct heap_map  *map;               /* [c]                                             */
     uintptr_t         base;              /* [c] copies of the map's, one load nearer        */
     const uint32_t   *cells;             /* [c]                                             */
     struct slab      *slabs;             /* [c]                                             */
-    struct heap_cpu  *cpu[PORT_CPUS_MAX];  /* [a] set once by their own CPU                 */
+    struct heap_cpu *_Atomic cpu[PORT_CPUS_MAX]; /* [a] set once by their own CPU                 */
 
     struct irqlock       lock;
     const char          *name;           /* [c]                                             */
@@ -48,7 +48,7 @@ struct heap {
     struct extent_bins   bins;           /* [h]                                             */
     struct heap_larges   larges;         /* [h]                                             */
     struct heap_cache   *caches[HEAP_CLASSES]; /* [h] by class                              */
-    size_t               small_max;      /* [h] largest size that gets a slot               */
+    _Atomic size_t       small_max;      /* [a] largest size that gets a slot               */
     uint64_t             pages_small;    /* [h] with so many pages, small_max doubles       */
     uint64_t             limit_pages;    /* [c]                                             */
     uint64_t             pages, pages_peak; /* [h] held, of the window and in runs          */

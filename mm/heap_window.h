@@ -33,7 +33,7 @@ struct heap_window {
     struct heap_window_word      *words; /* per 64 pages                                         */
     uint64_t                      low;   /* no page below is free                                */
     uint64_t                      high;  /* no page at or above was ever taken; words exist below */
-    uint64_t                      n_idle;
+    _Atomic uint64_t              n_idle;
     uint64_t                      n_committed; /* pages, metadata and bitmap included            */
 };
 

@@ -17,13 +17,16 @@
 
 /* ---- reaching physical memory -------------------------------------------------------------- */
 
+/* port_base - where physical address 0 would be: each world sets it before mm/ is called */
+extern uintptr_t port_base;
+
 /*
  * port_ptr - the pointer through which a physical address can be read and written
  *
  *   p   any byte of RAM that the direct map holds; the pointer is good to the end of its frame
  *       (and of the whole run of RAM around it)
  */
-void *port_ptr(pa_t p);
+static inline void *port_ptr(pa_t p) { return (void *)(port_base + p.raw); }
 
 /* ---- processors ---------------------------------------------------------------------------- */
 

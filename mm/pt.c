@@ -115,12 +115,12 @@ static pte_cell *top(const struct pt *pt) { return port_ptr(pfn_to_pa(pt->root))
 
 void pt_share(struct pt *pt, struct pt *kernel)
 {
+    pte_t    self = pte_load(&top(pt)[recursive_slot(pt->levels)]);
     uint64_t irq = irqlock_take(&kernel->lock);
 
     ASSERT(pt->levels == kernel->levels);
-    for (unsigned slot = 0; slot < TABLE_ENTRIES; slot++)
-        if (slot != recursive_slot(pt->levels))
-            pte_store(&top(pt)[slot], pte_load(&top(kernel)[slot]));
+    __builtin_memcpy(top(pt), top(kernel), PAGE_SIZE);
+    pte_store(&top(pt)[recursive_slot(pt->levels)], self);
     pt->kernel = kernel;
     pt->next = kernel->followers;
     kernel->followers = pt;
@@ -365,12 +365,28 @@ uint64_t pt_tables_for(const struct pt *pt, struct span s, unsigned lowest)
     return n;
 }
 
+static err_t nothing_in(const struct pt *pt, const pte_cell *cells, unsigned level, struct span s)
+{
+    err_t err = ERR_OK;
+
+    if (level == LEVEL_4K)
+        return all_empty(&cells[pt_index(s.page, level)], s.end - s.page);
+    for (uint64_t page = s.page, next; page < s.end && err == ERR_OK; page = next) {
+        pte_t       e = pte_load(&cells[pt_index(page, level)]);
+        struct span below = { page, next_page(page, s.end, level) };
+
+        next = below.end;
+        if (e.raw != 0)
+            err = !pte_present(e) || pte_is_leaf(e, level)
+                      ? ERR_EXISTS
+                      : nothing_in(pt, pt_cells(pt, pte_frame(e, level), page, level - 1), level - 1, below);
+    }
+    return err;
+}
+
 err_t pt_nothing_in(const struct pt *pt, struct span s)
 {
-    const struct map m = { .pt = (struct pt *)pt, .span = s, .small = true };
-    uint64_t         missing = 0;
-
-    return map_plan(&m, pt_cells(pt, pt->root, s.page, pt->levels), pt->levels, s.page, s.end, &missing);
+    return nothing_in(pt, pt_cells(pt, pt->root, s.page, pt->levels), pt->levels, s);
 }
 
 void pt_fill_span(struct pt *pt, struct span s, pfn_t first, uint64_t flags, struct stock *stock)
@@ -402,7 +418,7 @@ static err_t replace(struct map *m, struct tlb_batch *b)
     pte_cell    *cells = pt_cells(m->pt, m->pt->root, m->span.page, m->pt->levels);
     err_t        err;
 
-    plenty += pt_cut_cost(m->pt, m->span.page) + pt_cut_cost(m->pt, m->span.end);
+    plenty += pt_ends_cost(m->pt, m->span);
     err = stock_fill(&m->stock, plenty);
     if (err != ERR_OK)
         return err;

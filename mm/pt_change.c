@@ -46,7 +46,7 @@ static unsigned clear_listed(struct unmap *u, pte_cell *c, unsigned n, uint64_t 
             break;
         e = pte_swap(&c[i], (pte_t){ 0 });
         removed++;
-        if (pte_present(e))
+        if (pte_present(e) && !u->batch->all)
             tlb_changed(u->batch, page_va(u->pt, page + i));
     }
     return removed;
@@ -135,9 +135,10 @@ unsigned pt_unmap_span(struct unmap *u, pte_cell *cells, unsigned level, uint64_
 static err_t cut_ends(struct pt *pt, struct span s, struct tlb_batch *b)
 {
     struct stock stock = { .n = 0 };
-    err_t        err = stock_fill(&stock, pt_cut_cost(pt, s.page) + pt_cut_cost(pt, s.end));
+    unsigned     cost = pt_ends_cost(pt, s);
+    err_t        err = stock_fill(&stock, cost);
 
-    if (err != ERR_OK)
+    if (cost == 0 || err != ERR_OK)
         return err;
     pt_cut(pt, s.page, &stock, b);
     pt_cut(pt, s.end, &stock, b);
@@ -213,9 +214,9 @@ static void protect_run(struct protect *p, pte_cell *c, unsigned n, uint64_t pag
 
         if ((old & PTE_P) == 0)
             continue;
-        while (!atomic_compare_exchange_weak_explicit(&c[i].raw, &old, (old & ~bits) | set, memory_order_acq_rel,
-                                                      memory_order_relaxed))
-            ; /* the CPU has just set A or D */
+        if (UNLIKELY(!atomic_compare_exchange_strong_explicit(&c[i].raw, &old, (old & ~bits) | set,
+                                                              memory_order_acq_rel, memory_order_relaxed)))
+            i--; /* the CPU has just set A or D: once more */
         any |= old;
         all &= old;
     }

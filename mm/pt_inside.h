@@ -80,6 +80,9 @@ void stock_drain(struct stock *s);
 /* How many tables pt_cut() at this page needs */
 unsigned pt_cut_cost(const struct pt *pt, uint64_t page);
 
+/* ... and at both ends of a span */
+unsigned pt_ends_cost(const struct pt *pt, struct span s);
+
 /* No large page reaches across this page afterwards: those that do are split. */
 void pt_cut(struct pt *pt, uint64_t page, struct stock *stock, struct tlb_batch *b);
 

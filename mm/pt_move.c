@@ -142,7 +142,7 @@ static err_t plan(struct move *m, struct span from, struct span to)
 {
     bool     apart = from.end <= to.page || to.end <= from.page;
     bool     one_half = ((from.page ^ to.page) >> (9 * m->pt->levels - 1)) == 0;
-    uint64_t n = pt_cut_cost(m->pt, from.page) + pt_cut_cost(m->pt, from.end);
+    uint64_t n = pt_ends_cost(m->pt, from);
     err_t    err = apart && one_half ? pt_nothing_in(m->pt, to) : ERR_INVAL;
 
     if (err != ERR_OK)

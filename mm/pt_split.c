@@ -57,6 +57,16 @@ unsigned pt_cut_cost(const struct pt *pt, uint64_t page)
     return n;
 }
 
+unsigned pt_ends_cost(const struct pt *pt, struct span s)
+{
+    unsigned cost = pt_cut_cost(pt, s.page);
+
+    /* A large page around the end is around the start, too, if both lie between two of its possible borders. */
+    if (cost == 0 && (s.page ^ s.end) < level_pages(LEVEL_2M) && !is_aligned(s.page, level_pages(LEVEL_2M)))
+        return 0;
+    return cost + pt_cut_cost(pt, s.end);
+}
+
 void pt_alias_changed(const struct pt *pt, uint64_t page, unsigned level, struct tlb_batch *b)
 {
     va_t alias = pt_table_va(pt, page, level);

@@ -27,7 +27,7 @@
  * Invariants  I1  free and remote have no bit in common, and none at or above n_slots
  *             I2  slab is listed == it is on its owner's list of its class; then (but for the head) free != 0
  *             I3  remote != 0: the slab is in its owner's inbox, or about to be put there or taken from there
- *             I4  the cells a slab covers name it, its last cell included, which extents may share
+ *             I4  the cells a slab covers name it, and are its own as a whole
  * Locks       a CPU's lists and the `free` words of its slabs: interrupts off, on that CPU only.
  *             Making and unmaking slabs takes heap->lock.
  * Failure     no extent or no descriptor: NULL. A wrong free is refused before anything has changed.
@@ -111,21 +111,23 @@ static void list(struct heap *h, struct heap_cpu *c, struct slab *s)
 
 /* ---- making and unmaking slabs ------------------------------------------------------------- */
 
+static uint32_t cells_of(uint32_t n_slots, uint32_t size) { return (n_slots * size + (uint32_t)CELL_BYTES - 1) / (uint32_t)CELL_BYTES; }
+
 static void name_cells(struct heap *h, const struct slab *s, uint32_t name)
 {
-    uint32_t grains = ((uint32_t)s->n_slots * s->size + (uint32_t)GRAIN_BYTES - 1) / (uint32_t)GRAIN_BYTES;
-    uint32_t last = (s->grain + grains - 1) / GRAINS_PER_CELL;
+    uint32_t cell = s->grain / GRAINS_PER_CELL;
 
-    for (uint32_t cell = s->grain / GRAINS_PER_CELL; cell <= last; cell++)
+    for (uint32_t end = cell + cells_of(s->n_slots, s->size); cell < end; cell++)
         h->map->cells[cell] = name;
 }
 
-/* How many slots a class's next slab should have. */
+/* How many slots a class's next slab should have: what is wanted, and what fits into the last cell. */
 static uint32_t slots_wanted(const struct heap_cpu *c, unsigned class, uint32_t size)
 {
     uint64_t bytes = max_u64(CELL_BYTES, c->bytes[class] / 8);
+    uint32_t n = (uint32_t)min_u64(64, max_u64(bytes / size, 2));
 
-    return (uint32_t)min_u64(64, max_u64(bytes / size, 2));
+    return (uint32_t)min_u64(64, cells_of(n, size) * CELL_BYTES / size);
 }
 
 static struct slab *slab_make(struct heap *h, struct heap_cpu *c, unsigned class) REQUIRES(&h->lock)
@@ -137,7 +139,7 @@ static struct slab *slab_make(struct heap *h, struct heap_cpu *c, unsigned class
 
     if (heap_map_slab_new(m, &id) != ERR_OK)
         return NULL;
-    grain = extent_alloc(h, (n * size + (uint32_t)GRAIN_BYTES - 1) / (uint32_t)GRAIN_BYTES, GRAINS_PER_CELL);
+    grain = extent_alloc(h, cells_of(n, size) * GRAINS_PER_CELL, GRAINS_PER_CELL);
     if (grain == 0) {
         heap_map_slab_put(m, id);
         return NULL;

@@ -12,7 +12,7 @@
 /* slab_take - the lowest free slot of the head slab; interrupts off; NULL: it has none, see slab_refill */
 static inline void *slab_take(struct heap *h, unsigned class)
 {
-    struct slab *s = h->cpu[port_cpu()]->head[class];
+    struct slab *s = atomic_load_explicit(&h->cpu[port_cpu()], memory_order_relaxed)->head[class];
     uint64_t     free = atomic_load_explicit(&s->free, memory_order_relaxed);
 
     if (UNLIKELY(free == 0))

@@ -20,7 +20,8 @@ struct bench {
 /* Each is a constant named bench_<name>, in the order in which they run */
 #define BENCHES(X)                                                                                \
     X(boot)                                                                                       \
-    X(frames)
+    X(frames)                                                                                     \
+    X(pages)
 
 #define BENCH_DECLARE(name) extern const struct bench bench_##name;
 BENCHES(BENCH_DECLARE)

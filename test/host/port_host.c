@@ -14,7 +14,8 @@
 
 #include "mm/port.h"
 
-uint64_t host_tlb_pages, host_tlb_alls;
+uintptr_t port_base;
+uint64_t  host_tlb_pages, host_tlb_alls;
 
 static struct {
     unsigned char *base; /* physical address 0 */
@@ -36,6 +37,7 @@ void host_memory_open(uint64_t n_bytes)
         exit(1);
     }
     host.base = p;
+    port_base = (uintptr_t)p;
     host.n_bytes = n_bytes;
 }
 
@@ -44,12 +46,6 @@ void host_memory_close(void)
     munmap(host.base, host.n_bytes);
     host.base = NULL;
     host.n_bytes = 0;
-}
-
-void *port_ptr(pa_t p)
-{
-    DEBUG_ASSERT(p.raw < host.n_bytes);
-    return host.base + p.raw;
 }
 
 void host_cpu_set(unsigned cpu) { my_cpu = cpu; }
