@@ -143,8 +143,26 @@ void model_blocks(const struct model *m, uint64_t blocks[])
 
 static uint64_t rnd_state = 88172645463325252u;
 
+static const uint8_t *rnd_data;
+static size_t         rnd_size;
+
+void rnd_feed(const uint8_t *data, size_t n)
+{
+    rnd_data = data;
+    rnd_size = n;
+}
+
+bool rnd_left(void) { return rnd_size >= 2; }
+
 uint64_t rnd(void)
 {
+    if (rnd_data != NULL) {
+        if (!rnd_left())
+            return 0;
+        rnd_size -= 2;
+        rnd_data += 2;
+        return (uint64_t)(rnd_data[-2] | rnd_data[-1] << 8);
+    }
     rnd_state ^= rnd_state >> 12;
     rnd_state ^= rnd_state << 25;
     rnd_state ^= rnd_state >> 27;

@@ -47,6 +47,9 @@ void model_blocks(const struct model *m, uint64_t blocks[]);
 uint64_t rnd(void);
 uint64_t rnd_below(uint64_t n);
 void     rnd_seed(uint64_t seed);
+/* From now on two bytes of data[n] are one random number; when they are used up, all are 0 */
+void rnd_feed(const uint8_t *data, size_t n);
+bool rnd_left(void);
 uint64_t rnd_seed_from(const char *test); /* OCTAVO_SEED if set; prints the seed */
 
 #endif
