@@ -55,10 +55,8 @@ static void must(err_t err, const char *what)
 }
 
 /* stage - log what a stage did and how long it took */
-static void stage(unsigned number, const char *what, uint64_t began)
+static void stage(unsigned number, const char *what, uint64_t ticks)
 {
-    uint64_t ticks = cpu_rdtsc() - began;
-
     machine.stage_ticks[number - 1] = ticks;
     log_info(TAG, "stage %u: %s, %llu us (%llu ticks)", number, what, ULL(time_ns(ticks) / 1000), ULL(ticks));
 }
@@ -108,9 +106,12 @@ static void start_frame_distributor(const struct boot_info *b)
                       b->map_bytes, b->map_desc_bytes), "memory map");
     mem_map_limit(&machine.map, paging_reach());
     early_start(pa_to_pfn(b->early), b->early_frames);
+
+    uint64_t ticks = cpu_rdtsc() - began;
+
     fmt_string(what, sizeof what, "frame distributor holds %s of %llu descriptors' memory",
                fmt_size(size, b->early_frames * PAGE_SIZE), ULL(machine.map.n_descriptors));
-    stage(1, what, began);
+    stage(1, what, ticks);
 }
 
 /* Stage 2. The three buffers that firmware gave us move with us: their addresses change here. */
@@ -124,9 +125,12 @@ static void start_mapper(const struct boot_info *b)
     must(kva_start(&kernel_pt), "kernel address ranges");
     as_start(&kernel_pt);
     power_start(b, &machine.map);
+
+    uint64_t ticks = cpu_rdtsc() - began;
+
     fmt_string(what, sizeof what, "virtual memory mapper, %u levels, %s mapped directly, %llu tables", kernel_pt.levels,
                fmt_size(size, paging_direct_bytes()), ULL(kernel_pt.n_tables));
-    stage(2, what, began);
+    stage(2, what, ticks);
 }
 
 /* Stage 3. */
@@ -136,7 +140,7 @@ static void start_heap(const struct boot_info *b)
     const struct heap_config config = { .name = "kernel", .debug = b->config.heap_debug };
 
     must(heap_kernel_start(&kernel_pt, &config), "heap");
-    stage(3, "heap", began);
+    stage(3, "heap", cpu_rdtsc() - began);
 }
 
 /* boot_services_pages - memory that was the firmware's until ExitBootServices */
@@ -170,13 +174,12 @@ static void start_frames(const struct boot_info *b)
     must(state != NULL ? ERR_OK : ERR_NOMEM, "frame manager's state");
     must(frame_start(&machine.map, keep, ARRAY_LEN(keep), state, n), "frame manager");
 
-    struct frame_stats s;
+    uint64_t ticks = cpu_rdtsc() - began;
 
-    frame_stats(&s);
     machine.boot_services_bytes = boot_services_pages(b) << PAGE_SHIFT;
     fmt_string(what, sizeof what, "full physical memory, %s free, %llu KiB of them were boot services'",
-               fmt_size(size, s.free << PAGE_SHIFT), ULL(machine.boot_services_bytes / KIB));
-    stage(4, what, began);
+               fmt_size(size, frame_totals().free << PAGE_SHIFT), ULL(machine.boot_services_bytes / KIB));
+    stage(4, what, ticks);
 }
 
 /* Interrupts come on here for the first time. */

@@ -90,6 +90,21 @@ static void maps_drop(struct fchunk *z) REQUIRES(z->lock)
     z->c.built = 0;
 }
 
+struct fchunk *chunk_make(uint64_t i)
+{
+    struct fchunk *z = &fr.chunk[i];
+    uint64_t       flags = irqlock_take(&fr.index_lock);
+
+    if (chunk_fresh(i)) { /* else another CPU was faster */
+        *z = (struct fchunk){ .lock = BIASED("chunk", FRAME_LOCK_CHUNK), .order = CHUNK_ORDER, .managed = CHUNK_FRAMES };
+        chunk_open(&z->c, true);
+        z->c.moved = false; /* the index says so already */
+        atomic_fetch_and_explicit(&fr.fresh[i / BITS_WORD], ~bit(i % BITS_WORD), memory_order_release); /* pairs with chunk_fresh */
+    }
+    irqlock_drop(&fr.index_lock, flags);
+    return z;
+}
+
 static void reindex(struct fchunk *z) REQUIRES(z->lock)
 {
     int order = chunk_order(&z->c);
@@ -168,7 +183,7 @@ static bool take_block(struct fchunk *z, unsigned order, unsigned lo, unsigned h
 bool frame_take(unsigned order, uint64_t lo, uint64_t hi, pfn_t *out)
 {
     for (uint64_t i = lo >> CHUNK_ORDER; (i = chunks_next(order, i, hi)) != BITS_NONE; i++) {
-        struct fchunk *z = &fr.chunk[i];
+        struct fchunk *z = chunk_get(i);
         unsigned       window[2], at;
 
         chunk_window(i, lo, hi, window);
@@ -200,7 +215,7 @@ static inline bool take_quickly(unsigned order, pfn_t *out)
     if (i == 0)
         rows &= ~bit(0); /* below 16 MiB */
 
-    struct fchunk *z = &fr.chunk[i];
+    struct fchunk *z = chunk_get(i);
     uint64_t       flags = chunk_lock(z);
     unsigned       at;
     bool           found = LIKELY(z->c.maps != NULL) && chunk_take_lowest(&z->c, order, rows, &at);
@@ -298,7 +313,7 @@ static size_t take_many(size_t n, uint64_t lo, uint64_t hi, pfn_t out[])
     size_t got = 0;
 
     for (uint64_t i = lo >> CHUNK_ORDER; got < n && (i = chunks_next(0, i, hi)) != BITS_NONE; i++) {
-        struct fchunk *z = &fr.chunk[i];
+        struct fchunk *z = chunk_get(i);
         unsigned       window[2];
 
         chunk_window(i, lo, hi, window);
@@ -369,7 +384,7 @@ static inline err_t free_in_chunk(pfn_t f, unsigned order, unsigned cpu, uint64_
         return frame_refuse(f, ERR_OUTSIDE);
     }
 
-    struct fchunk *z = &fr.chunk[chunk_no(f)];
+    struct fchunk *z = chunk_get(chunk_no(f));
     unsigned       at = chunk_at(f);
     err_t          err = ERR_OK;
 
@@ -457,7 +472,7 @@ err_t frames_free(size_t n, const pfn_t in[])
         if (chunk_no(in[i]) >= fr.n_chunks)
             return frame_refuse(in[i], ERR_OUTSIDE);
 
-        struct fchunk *z = &fr.chunk[chunk_no(in[i])];
+        struct fchunk *z = chunk_get(chunk_no(in[i]));
         uint64_t       flags = chunk_lock(z);
 
         i += give_singles(z, n - i, in + i, &err);

@@ -30,6 +30,7 @@ struct frames {
     uint64_t       n_chunks;  /* [c]                     */
     const struct mem_map *map; /* [c]                    */
 
+    _Atomic uint64_t *fresh;  /* [a] a bit per chunk: free as a whole, never touched, chunk[i] not written */
     struct irqlock index_lock;
     struct bits    with[CHUNK_ORDER + 1]; /* chunks with a free block of this order: written under the
                                              index lock, read by anybody as a hint             */
@@ -41,6 +42,28 @@ struct frames {
 };
 
 extern struct frames fr;
+
+/* chunk_fresh - nothing of chunk i but its index is there yet; once false, its descriptor can be seen */
+static inline bool chunk_fresh(uint64_t i)
+{
+    return (atomic_load_explicit(&fr.fresh[i / BITS_WORD], memory_order_acquire) >> i % BITS_WORD & 1) != 0;
+}
+
+/* chunk_make - the descriptor of a fresh chunk is written now */
+struct fchunk *chunk_make(uint64_t i);
+
+/*
+ * chunk_get - chunk i, i < fr.n_chunks
+ *
+ *   Memory that nobody asked for costs a few bits: its chunks are fresh, all that is known of them stands
+ *   in the index. Whoever goes by fr.chunk[i] without this must know that it is not fresh.
+ */
+static inline struct fchunk *chunk_get(uint64_t i)
+{
+    if (UNLIKELY(chunk_fresh(i)))
+        return chunk_make(i);
+    return &fr.chunk[i];
+}
 
 static inline uint64_t       chunk_no(pfn_t f) { return f.idx >> CHUNK_ORDER; }
 static inline unsigned       chunk_at(pfn_t f) { return (unsigned)(f.idx & (CHUNK_FRAMES - 1)); }

@@ -56,7 +56,7 @@ static bool take_run(struct fchunk *z, const struct wish *w, unsigned lo, unsign
 
 static bool take_in_chunk(uint64_t i, const struct wish *w, uint64_t lo, uint64_t hi, pfn_t *out)
 {
-    struct fchunk *z = &fr.chunk[i];
+    struct fchunk *z = chunk_get(i);
     unsigned       window[2], at;
 
     chunk_window(i, lo, hi, window);
@@ -87,7 +87,7 @@ static bool take_exactly(uint64_t start, uint64_t n)
     uint64_t at = start, end = start + n;
 
     while (at < end && chunk_no(pfn(at)) < fr.n_chunks) {
-        struct fchunk *z = &fr.chunk[chunk_no(pfn(at))];
+        struct fchunk *z = chunk_get(chunk_no(pfn(at)));
         uint64_t       stop = min_u64(end, align_down(at, CHUNK_FRAMES) + CHUNK_FRAMES);
         uint64_t       flags = chunk_lock(z);
         bool           taken = take_part(z, chunk_at(pfn(at)), (unsigned)(stop - at));
@@ -107,7 +107,7 @@ static bool take_exactly(uint64_t start, uint64_t n)
 /* The free frames at the end of chunk i from `lo` on */
 static uint64_t free_tail(uint64_t i, uint64_t lo)
 {
-    struct fchunk *z = &fr.chunk[i];
+    struct fchunk *z = chunk_get(i);
     unsigned       window[2], at = 0, order = 0;
     uint64_t       n = 0;
 

@@ -62,7 +62,7 @@ static uint64_t each_chunk(uint64_t start, uint64_t end, err_t (*fn)(struct fchu
 {
     *err = ERR_OK;
     while (start < end) {
-        struct fchunk *z = &fr.chunk[start >> CHUNK_ORDER];
+        struct fchunk *z = chunk_get(start >> CHUNK_ORDER);
         uint64_t       stop = min_u64(end, align_down(start, CHUNK_FRAMES) + CHUNK_FRAMES);
         uint64_t       flags = chunk_lock(z);
 

@@ -2,8 +2,9 @@
 /*
  * mm/frame_start.c - from the memory map to chunks
  *
- * A chunk that one free range covers is free as a whole, one without free memory is held back as a
- * whole: neither costs more than its descriptor. Any other is cut: its bitmaps go to the lowest place in
+ * A chunk that one free range covers is free as a whole, and fresh: the index says so, and its descriptor
+ * is written when somebody first touches it (chunk_get). So start-up costs what is in use, not what there
+ * is. A chunk without free memory is held back as a whole and has only its descriptor. Any other is cut: its bitmaps go to the lowest place in
  * its free memory, above 16 MiB if there is one.
  *
  * What the map calls free but is in use: `keep` (the image, say) and the block of the early distributor,
@@ -24,7 +25,7 @@ size_t frame_state_bytes(const struct mem_map *map)
 {
     uint64_t n = chunks_for(map);
 
-    return n * sizeof(struct fchunk) + (CHUNK_ORDER + 1) * bits_words(n) * sizeof(uint64_t);
+    return n * sizeof(struct fchunk) + (CHUNK_ORDER + 2) * bits_words(n) * sizeof(uint64_t);
 }
 
 /* What must not be touched: the ranges to keep and the early distributor's block */
@@ -66,13 +67,18 @@ static bool room_for_maps(const struct mem_map *map, const struct taken *t, uint
     return false;
 }
 
-/* Does a free range cover chunk i, with nothing in it taken? */
-static bool is_whole(const struct mem_map *map, const struct taken *t, uint64_t i)
+/* How many chunks from i on a free range covers, with nothing in them taken */
+static uint64_t fresh_run(const struct mem_map *map, const struct taken *t, uint64_t i)
 {
-    uint64_t                start = i << CHUNK_ORDER, end = start + CHUNK_FRAMES;
-    const struct mem_range *r = mem_map_find(map, pfn(start));
+    const struct mem_range *r = mem_map_find(map, pfn(i << CHUNK_ORDER));
+    uint64_t                start = i << CHUNK_ORDER, end;
 
-    return r != NULL && r->kind == MEM_FREE && r->end.idx >= end && taken_end(t, start, end) == 0;
+    if (r == NULL || r->kind != MEM_FREE)
+        return 0;
+    end = align_down(r->end.idx, CHUNK_FRAMES);
+    while (start < end && taken_end(t, start, end) != 0)
+        end -= CHUNK_FRAMES; /* rare: what is taken lies low */
+    return end > start ? (end - start) >> CHUNK_ORDER : 0;
 }
 
 /* Run fn for the part of [start, end) that lies in chunk z */
@@ -135,22 +141,31 @@ static uint64_t free_pages(const struct mem_map *map, uint64_t lo, uint64_t hi)
     return n;
 }
 
-static void start_chunk(struct fchunk *z, const struct mem_map *map, const struct taken *t)
+/* Chunk i, which is not free as a whole */
+static void start_chunk(uint64_t i, const struct mem_map *map, const struct taken *t)
 {
-    uint64_t i = (uint64_t)(z - fr.chunk), base = i << CHUNK_ORDER;
-    bool     whole = is_whole(map, t, i);
-    uint64_t n_free = whole ? CHUNK_FRAMES : free_pages(map, base, base + CHUNK_FRAMES);
+    uint64_t       base = i << CHUNK_ORDER, n_free = free_pages(map, base, base + CHUNK_FRAMES);
+    struct fchunk *z = &fr.chunk[i];
 
-    *z = (struct fchunk){ .lock = BIASED("chunk", FRAME_LOCK_CHUNK), .order = -1, .managed = whole ? CHUNK_FRAMES : 0 };
+    *z = (struct fchunk){ .lock = BIASED("chunk", FRAME_LOCK_CHUNK), .order = -1 };
 
     uint64_t flags = chunk_lock(z);
 
-    chunk_open(&z->c, whole);
-    if (!whole && n_free != 0 && !start_cut(z, map, t))
+    chunk_open(&z->c, false);
+    if (n_free != 0 && !start_cut(z, map, t))
         port_log(PORT_WARN, "frame", "%llu KiB of RAM in the gigabyte at " PA_FMT " are too scattered for its bitmaps",
                  ULL(n_free * PAGE_SIZE / KIB), PA_ARG(pfn_to_pa(pfn(base))));
     chunk_settled(z);
     chunk_unlock(z, flags);
+}
+
+/* Chunks [i, end) are free as a whole: only the index learns of them */
+static void start_fresh(uint64_t i, uint64_t end)
+{
+    for (uint64_t j = i; j < end; j++)
+        atomic_fetch_or_explicit(&fr.fresh[j / BITS_WORD], bit(j % BITS_WORD), memory_order_relaxed);
+    for (unsigned k = 0; k <= CHUNK_ORDER; k++)
+        bits_set_range(&fr.with[k], i, end);
 }
 
 err_t frame_start(const struct mem_map *map, const struct frame_span *keep, size_t n_keep, void *state, size_t bytes)
@@ -167,10 +182,18 @@ err_t frame_start(const struct mem_map *map, const struct frame_span *keep, size
     words = (uint64_t *)(fr.chunk + n);
     for (unsigned k = 0; k <= CHUNK_ORDER; k++, words += bits_words(n))
         bits_open(&fr.with[k], words, n);
+    fr.fresh = (_Atomic uint64_t *)words;
+    for (uint64_t w = 0; w < bits_words(n); w++)
+        atomic_init(&fr.fresh[w], 0);
     atomic_store_explicit(&fr.spare, NULL, memory_order_relaxed);
     claims_forget();
-    for (uint64_t i = 0; i < n; i++)
-        start_chunk(&fr.chunk[i], map, &t);
+    for (uint64_t i = 0, run; i < n; i += max_u64(run, 1)) {
+        run = fresh_run(map, &t, i);
+        if (run != 0)
+            start_fresh(i, i + run);
+        else
+            start_chunk(i, map, &t);
+    }
     fr.started = true;
     return ERR_OK;
 }

@@ -55,6 +55,9 @@ struct frame_info frame_query(pfn_t f)
     if (chunk_no(f) >= fr.n_chunks)
         return not_ours(f);
 
+    if (chunk_fresh(chunk_no(f)))
+        return (struct frame_info){ FRAME_FREE, pfn(align_down(f.idx, CHUNK_FRAMES)), CHUNK_ORDER };
+
     struct fchunk    *z = &fr.chunk[chunk_no(f)];
     uint64_t          flags = chunk_lock(z);
     struct chunk_look look = chunk_look(&z->c, chunk_at(f));
@@ -71,8 +74,10 @@ struct frame_totals frame_totals(void)
     struct frame_totals t = { 0, claims_count(0, UINT64_MAX - 1).ready };
 
     for (uint64_t i = 0; i < fr.n_chunks; i++) {
-        t.managed += __atomic_load_n(&fr.chunk[i].managed, __ATOMIC_RELAXED);
-        t.free += __atomic_load_n(&fr.chunk[i].c.n_free, __ATOMIC_RELAXED);
+        bool fresh = chunk_fresh(i);
+
+        t.managed += fresh ? CHUNK_FRAMES : __atomic_load_n(&fr.chunk[i].managed, __ATOMIC_RELAXED);
+        t.free += fresh ? CHUNK_FRAMES : __atomic_load_n(&fr.chunk[i].c.n_free, __ATOMIC_RELAXED);
     }
     return t;
 }
@@ -80,7 +85,7 @@ struct frame_totals frame_totals(void)
 /* Add what [lo, hi) of chunk i holds */
 static void count(uint64_t i, uint64_t lo, uint64_t hi, struct frame_stats *s)
 {
-    struct fchunk *z = &fr.chunk[i];
+    struct fchunk *z = chunk_get(i);
     unsigned       window[2];
     uint64_t       blocks[CHUNK_ORDER + 1] = { 0 }, base = i << CHUNK_ORDER, n_free = 0;
     struct claims_count claimed;
@@ -107,12 +112,23 @@ static void count(uint64_t i, uint64_t lo, uint64_t hi, struct frame_stats *s)
     s->managed += window[1] - window[0] - held + claimed.taken;
 }
 
+/* Add a chunk that nobody has touched */
+static void count_fresh(struct frame_stats *s)
+{
+    s->blocks[CHUNK_ORDER]++;
+    s->free += CHUNK_FRAMES;
+    s->managed += CHUNK_FRAMES;
+}
+
 static void count_between(uint64_t lo, uint64_t hi, struct frame_stats *s)
 {
     *s = (struct frame_stats){ 0 };
     hi = min_u64(hi, fr.n_chunks << CHUNK_ORDER);
     for (uint64_t i = lo >> CHUNK_ORDER; i << CHUNK_ORDER < hi; i++)
-        count(i, lo, hi, s);
+        if (chunk_fresh(i) && lo <= i << CHUNK_ORDER && (i + 1) << CHUNK_ORDER <= hi)
+            count_fresh(s);
+        else
+            count(i, lo, hi, s);
     for (unsigned e = 0; e < ERR_COUNT; e++)
         s->wrong[e] = atomic_load_explicit(&fr.wrong[e], memory_order_relaxed);
 }
@@ -150,9 +166,23 @@ unsigned frame_unusable(const struct frame_stats *s, unsigned order)
     return all == 0 ? 0 : (unsigned)((all - usable) * 1000 / all);
 }
 
+static const char *check_fresh(uint64_t i)
+{
+    for (unsigned k = 0; k <= CHUNK_ORDER; k++)
+        if (!bits_test(&fr.with[k], i))
+            return "the index does not know a fresh chunk";
+    return NULL;
+}
+
 const char *frame_check(void)
 {
     for (uint64_t i = 0; i < fr.n_chunks; i++) {
+        if (chunk_fresh(i)) {
+            if (check_fresh(i) != NULL)
+                return check_fresh(i);
+            continue;
+        }
+
         struct fchunk *z = &fr.chunk[i];
         uint64_t       flags = chunk_lock(z);
         const char    *wrong = chunk_check(&z->c);

@@ -98,7 +98,7 @@ bool claim_refill(struct claim *c, uint64_t lo, uint64_t hi)
 {
     claim_retire(c);
     for (uint64_t i = lo >> CHUNK_ORDER; (i = chunks_next(0, i, hi)) != BITS_NONE; i++) {
-        struct fchunk *z = &fr.chunk[i];
+        struct fchunk *z = chunk_get(i);
         unsigned       window[2];
 
         chunk_window(i, lo, hi, window);
