@@ -128,7 +128,7 @@ static err_t poweroff(unsigned argc, char *argv[])
 /* For seeing what a panic shows, and for the test that it does */
 static err_t panic(unsigned argc, char *argv[])
 {
-    volatile uintptr_t nowhere = 0; /* volatile: the compiler must not know that this cannot be */
+    static volatile uintptr_t nowhere; /* 0, which the compiler must not know */
 
     if (argc > 2 || (argc == 2 && strcmp(argv[1], "fault") != 0))
         return ERR_SYNTAX;
