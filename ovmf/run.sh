@@ -97,6 +97,10 @@ for f in ${disks[@]+"${disks[@]}"}; do [ -w "$f" ] || wrong "--disk $f: cannot w
 [ -r "$efi" ] || wrong "$efi is missing: run make"
 [[ -z $hostile || -r $here/build/HOSTILE.EFI ]] || wrong "build/HOSTILE.EFI is missing: run make"
 [[ -z $shot || $emulator = qemu ]] || wrong "--screenshot works with QEMU only"
+if $icount; then
+    [[ $emulator = qemu && -z $hostile && ${#image[@]} = 0 ]] || wrong "--icount goes without --emulator, --hostile and --file"
+    [[ $exec_line != *'"'* ]] || wrong "--icount: quote with ' instead of \""
+fi
 if [ -n "$shot" ] && ! { $screen && $serial; }; then wrong "--screenshot needs the screen and the serial port"; fi
 
 # ---- a folder for this run, and nothing left when it ends --------------------------------------
@@ -193,7 +197,6 @@ qemu_command() {
         options+=,memory-backend=ram
     fi
     command+=(-machine "$options,accel=$accel" -m "${mem_mib}M" -cpu "${cpu:-max}" -smp "$smp")
-    ! $icount || command+=(-icount 'shift=0,sleep=off' -seed 1 -rtc 'base=2026-01-01,clock=vm')
 
     case $firmware in
     ovmf | ovmf-2m | secboot)
@@ -210,7 +213,15 @@ qemu_command() {
         ;;
     esac
 
-    command+=(-drive "if=none,id=boot,format=raw,file=$tmp/octavo.img" -device 'ide-hd,drive=boot,bootindex=0')
+    if $icount; then
+        # A disk answers in the host's time, and the firmware counts instructions until it does. So there is
+        # none: QEMU hands the firmware the program, and octavo.conf's lines as its words (LoadOptions).
+        local words='' line
+        while IFS= read -r line; do words+=" ${line%%=*}=\"${line#*=}\""; done <"$tmp/octavo.conf"
+        command+=(-icount 'shift=0,sleep=off' -seed 1 -rtc 'base=2026-01-01,clock=vm' -kernel "$efi" -append "${words# }")
+    else
+        command+=(-drive "if=none,id=boot,format=raw,file=$tmp/octavo.img" -device 'ide-hd,drive=boot,bootindex=0')
+    fi
     for disk in ${disks[@]+"${disks[@]}"}; do
         command+=(-drive "if=none,id=disk$n,format=raw,file=$disk" -device "nvme,drive=disk$n,serial=octavo$n")
         n=$((n + 1))

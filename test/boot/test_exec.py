@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Commands from octavo.conf, their verdict in the exit status, and the ways a machine ends."""
+import concurrent.futures
 import os
 import re
 
@@ -87,3 +88,11 @@ def test_screenshot_is_a_png_of_the_screen(tmp_path, boot):
     assert boot("cpu", "--screenshot", str(picture)).status == 0
     assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert picture.stat().st_size > 4000
+
+
+def test_two_runs_agree_to_the_instruction(boot):
+    """Every line of the log bears the time, which is the number of instructions since power-on."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        runs = list(pool.map(lambda _: boot("cpu; alloc 3; frames; selftest", "--icount", timeout=600), range(2)))
+    assert [run.status for run in runs] == [0, 0], runs
+    assert runs[0].text == runs[1].text
