@@ -107,6 +107,27 @@ void *heap_private(struct heap *h, size_t bytes)
 
 /* ---- life cycle ------------------------------------------------------------------------------ */
 
+/* The chain of ways that the configuration asks for, from its end to its beginning; none for the plain heap. */
+static bool open_ways(struct heap *h, const struct heap_config *config)
+{
+    struct heap_way *last = config->policy == HEAP_LIST     ? heap_way_list(h) :
+                            config->policy == HEAP_BITMAP   ? heap_way_bitmap(h) :
+                                                              &heap_way_core;
+    struct heap_way *debug = config->debug ? heap_way_debug(h) : NULL;
+
+    if (last == NULL || (config->debug && debug == NULL))
+        return false;
+    if (debug != NULL)
+        debug->next = last;
+    h->is_debug = config->debug;
+    h->ways = debug != NULL ? debug : last != &heap_way_core ? last : NULL;
+    if (h->ways != NULL) {
+        h->self = NULL;
+        h->fast_max = 0;
+    }
+    return true;
+}
+
 err_t heap_create(struct heap_map *map, const struct heap_config *config, struct heap **out)
 {
     static const struct heap_config plain;
@@ -155,6 +176,10 @@ err_t heap_create(struct heap_map *map, const struct heap_config *config, struct
     for (unsigned i = 0; i < PORT_CPUS_MAX; i++)
         h->cpu[i] = &cpu_none;
     *map_slab(map, tag) = (struct slab){ .heap = h, .class = CLASS_EXTENT };
+    if (!open_ways(h, config)) {
+        heap_destroy(h);
+        return ERR_NOMEM;
+    }
     *out = h;
     return ERR_OK;
 }
@@ -165,6 +190,8 @@ void heap_destroy(struct heap *h)
     uint64_t         end = heap_page_end(h);
     uint32_t         tag = h->tag;
 
+    if (h->ways != NULL)
+        h->ways->ops->close(h->ways, h);
     large_free_all(h);
     slab_forget_all(h);
     for (uint64_t page = h->page_low; page < end; page++) { /* one of them is the heap's own */
@@ -214,10 +241,17 @@ static void *place_block(struct heap *h, size_t size, size_t align, bool *zeroed
     return large_alloc(h, size, align, zeroed);
 }
 
-/* Give back all that is held for nothing; true if that was anything. */
-static bool reclaim(struct heap *h) { return heap_trim(h) != 0; }
+static uint64_t core_trim(struct heap *h);
 
-static NOINLINE void *alloc_long(struct heap *h, size_t size, size_t align, bool zero)
+/* When there is no memory, all that is held for nothing is given back, and it is tried again. */
+static void *core_alloc(struct heap *h, size_t size, size_t align, bool *zeroed)
+{
+    void *p = place_block(h, size, align, zeroed);
+
+    return LIKELY(p != NULL) || core_trim(h) == 0 ? p : place_block(h, size, align, zeroed);
+}
+
+static NOINLINE void *alloc_long(struct heap *h, size_t size, size_t align, bool zero, const void *caller)
 {
     bool zeroed = false;
 
@@ -225,9 +259,8 @@ static NOINLINE void *alloc_long(struct heap *h, size_t size, size_t align, bool
         return NULL;
     size = size != 0 ? size : 1;
 
-    void *p = place_block(h, size, align, &zeroed);
-    if (UNLIKELY(p == NULL) && reclaim(h))
-        p = place_block(h, size, align, &zeroed);
+    void *p = h->ways == NULL ? core_alloc(h, size, align, &zeroed) : h->ways->ops->alloc(h->ways, h, size, align, caller);
+
     if (p != NULL && zero && !zeroed)
         __builtin_memset(p, 0, size);
     return p;
@@ -250,21 +283,21 @@ void *heap_alloc(struct heap *h, size_t size)
 {
     void *p = alloc_fast(h, size);
 
-    return LIKELY(p != NULL) ? p : alloc_long(h, size, 16, false);
+    return LIKELY(p != NULL) ? p : alloc_long(h, size, 16, false, __builtin_return_address(0));
 }
 
 void *heap_zalloc(struct heap *h, size_t size)
 {
     void *p = alloc_fast(h, size);
 
-    return LIKELY(p != NULL) ? __builtin_memset(p, 0, size) : alloc_long(h, size, 16, true);
+    return LIKELY(p != NULL) ? __builtin_memset(p, 0, size) : alloc_long(h, size, 16, true, __builtin_return_address(0));
 }
 
 void *heap_alloc_aligned(struct heap *h, size_t size, size_t align)
 {
     if (align == 0 || (align & (align - 1)) != 0)
         return NULL;
-    return alloc_long(h, size, align > 16 ? align : 16, false);
+    return alloc_long(h, size, align > 16 ? align : 16, false, __builtin_return_address(0));
 }
 
 /* ---- free ------------------------------------------------------------------------------------ */
@@ -303,8 +336,8 @@ void heap_place(struct heap *h, const void *at, struct heap_place *out)
     *out = place;
 }
 
-/* Say what the address is; the answer is also the error. */
-static NOINLINE err_t refuse(struct heap *h, const void *p, const char *call)
+/* Say what the address is; the answer is also the error, unless a way has one of its own. */
+static NOINLINE err_t refuse(struct heap *h, const void *p, const char *call, err_t err)
 {
     static const char *const words[] = {
         [HEAP_NOTHING] = "no memory of this heap",    [HEAP_SLOT] = "inside a block",
@@ -314,8 +347,12 @@ static NOINLINE err_t refuse(struct heap *h, const void *p, const char *call)
     };
     struct heap_place place;
 
-    heap_place(h, p, &place);
     atomic_fetch_add_explicit(&h->wrong_frees, 1, memory_order_relaxed);
+    if (h->ways != NULL) {
+        port_log(PORT_ERROR, "heap", "%s: %s of %p refused: %s", h->name, call, p, err_str(err));
+        return err;
+    }
+    heap_place(h, p, &place);
     port_log(PORT_ERROR, "heap", "%s: %s of %p refused: %s; %zu bytes at %p", h->name, call, p, words[place.what], place.size,
              (void *)place.start);
     switch (place.what) {
@@ -343,24 +380,6 @@ static inline uint32_t medium_at(struct heap *h, const void *p)
     return h->cells[g / GRAINS_PER_CELL] == h->tag && extent_used(h, g) ? g : 0;
 }
 
-static NOINLINE err_t free_long(struct heap *h, void *p, const char *call)
-{
-    if (p == NULL)
-        return ERR_OK;
-
-    uint64_t flags = heap_lock(h);
-    uint32_t g = medium_at(h, p);
-
-    if (g != 0)
-        extent_free(h, g);
-    heap_unlock(h, flags);
-    if (g == 0 && !large_free(h, p))
-        return refuse(h, p, call);
-    if (g == 0)
-        h->map->source->ops->settle(h->map->source, false);
-    return ERR_OK;
-}
-
 /* The slab and the bit of the small block that starts at p; 0: none does, of this heap. */
 static inline uint64_t find_slot(const struct heap *h, const struct heap *owner, const void *p, struct slab **s)
 {
@@ -370,24 +389,65 @@ static inline uint64_t find_slot(const struct heap *h, const struct heap *owner,
     return LIKELY((*s)->heap == owner) ? slab_find(*s, (uintptr_t)p - h->base) : 0;
 }
 
+static err_t slot_free(struct heap *h, struct slab *s, uint64_t bit)
+{
+    uint64_t flags = port_irq_save();
+    err_t    err = slab_free(h, s, bit);
+
+    port_irq_restore(flags);
+    return err;
+}
+
+/* A medium or large block. */
+static err_t block_free(struct heap *h, void *p)
+{
+    uint64_t flags = heap_lock(h);
+    uint32_t g = medium_at(h, p);
+
+    if (g != 0)
+        extent_free(h, g);
+    heap_unlock(h, flags);
+    if (g != 0)
+        return ERR_OK;
+    if (!large_free(h, p))
+        return ERR_NOT_ALLOC;
+    h->map->source->ops->settle(h->map->source, false);
+    return ERR_OK;
+}
+
+err_t heap_core_free(struct heap *h, void *p)
+{
+    struct slab *s;
+    uint64_t     bit = find_slot(h, h, p, &s);
+
+    return bit != 0 ? slot_free(h, s, bit) : block_free(h, p);
+}
+
+static NOINLINE err_t free_long(struct heap *h, void *p, const void *caller)
+{
+    err_t err = ERR_OK;
+
+    if (p != NULL)
+        err = h->ways == NULL ? block_free(h, p) : h->ways->ops->free(h->ways, h, p, caller);
+    return err == ERR_OK ? ERR_OK : refuse(h, p, "free", err);
+}
+
 err_t heap_free(struct heap *h, void *p)
 {
     struct slab *s;
     uint64_t     bit = find_slot(h, h->self, p, &s);
 
     if (UNLIKELY(bit == 0))
-        return free_long(h, p, "free");
+        return free_long(h, p, __builtin_return_address(0));
 
-    uint64_t flags = port_irq_save();
-    err_t    err = slab_free(h, s, bit);
+    err_t err = slot_free(h, s, bit);
 
-    port_irq_restore(flags);
-    return LIKELY(err == ERR_OK) ? ERR_OK : refuse(h, p, "free");
+    return LIKELY(err == ERR_OK) ? ERR_OK : refuse(h, p, "free", err);
 }
 
 /* ---- sizes ------------------------------------------------------------------------------------- */
 
-size_t heap_usable(struct heap *h, const void *p)
+static size_t core_usable(struct heap *h, const void *p)
 {
     struct slab *s;
     uint64_t     bit = find_slot(h, h, p, &s);
@@ -408,19 +468,31 @@ size_t heap_usable(struct heap *h, const void *p)
     return size;
 }
 
+size_t heap_usable(struct heap *h, const void *p)
+{
+    return h->ways == NULL ? core_usable(h, p) : h->ways->ops->usable(h->ways, h, p);
+}
+
 /*
  * Could a block of `usable` bytes stand for a request of `size`? Up to half of it may be slack: realloc leaves
  * a block where it is that long. Alignment makes small blocks larger still.
  */
 static bool size_fits(size_t size, size_t usable)
 {
-    size = size != 0 ? size : 1;
     if (size > usable || size > usable / 2)
         return size <= usable;
     for (size_t align = 16; align <= SLAB_SURE && size <= SLAB_SURE; align *= 2)
         if (align_up(size, align) <= SLAB_SURE && slab_class_size(slab_class_of[align_up(size, align) / 16]) == usable)
             return true;
     return align_up(size, GRAIN_BYTES) == usable || align_up(size, PAGE_SIZE) == usable;
+}
+
+/* Debug mode knows the size to the byte, the plain policies only what a block has room for. */
+static bool block_fits(const struct heap *h, size_t size, size_t usable)
+{
+    if (h->is_debug)
+        return size == usable;
+    return h->ways != NULL ? size <= usable : size_fits(size, usable);
 }
 
 err_t heap_free_sized(struct heap *h, void *p, size_t size)
@@ -430,7 +502,7 @@ err_t heap_free_sized(struct heap *h, void *p, size_t size)
 
     size_t usable = heap_usable(h, p);
 
-    if (usable != 0 && !size_fits(size, usable)) {
+    if (usable != 0 && !block_fits(h, size != 0 ? size : 1, usable)) {
         atomic_fetch_add_explicit(&h->wrong_frees, 1, memory_order_relaxed);
         port_log(PORT_ERROR, "heap", "%s: free of %p refused: it has %zu bytes, not %zu", h->name, p, usable, size);
         return ERR_ORDER;
@@ -459,12 +531,14 @@ static void *resize(struct heap *h, void *p, size_t size, size_t *usable)
     return g == 0 && *usable != 0 && size > LARGE_MIN ? large_resize(h, p, size) : NULL;
 }
 
-static void *move(struct heap *h, void *p, size_t size, size_t usable)
+static void *move(struct heap *h, void *p, size_t size, size_t usable, const void *caller)
 {
-    void *q = heap_alloc(h, size);
+    void *q = alloc_fast(h, size);
 
     if (q == NULL)
-        return size <= usable ? p : NULL;
+        q = alloc_long(h, size, 16, false, caller);
+    if (q == NULL)
+        return NULL;
     __builtin_memcpy(q, p, size < usable ? size : usable);
     (void)heap_free(h, p);
     return q;
@@ -472,19 +546,26 @@ static void *move(struct heap *h, void *p, size_t size, size_t usable)
 
 void *heap_realloc(struct heap *h, void *p, size_t size)
 {
+    const void  *caller = __builtin_return_address(0);
     struct slab *s;
     size_t       usable;
 
     if (p == NULL)
-        return heap_alloc(h, size);
+        return alloc_long(h, size, 16, false, caller);
     if (size > HEAP_SIZE_MAX)
         return NULL;
+    if (h->ways != NULL) {
+        usable = h->ways->ops->usable(h->ways, h, p);
+        if (usable == 0)
+            (void)refuse(h, p, "realloc", ERR_NOT_ALLOC);
+        return usable != 0 ? move(h, p, size, usable, caller) : NULL;
+    }
 
     uint64_t bit = find_slot(h, h, p, &s);
 
     if (bit != 0 && slab_used(s, bit)) {
         usable = s->size;
-        return size <= usable && size > usable / 2 ? p : move(h, p, size, usable);
+        return size <= usable && size > usable / 2 ? p : move(h, p, size, usable, caller);
     }
 
     void *q = resize(h, p, size != 0 ? size : 1, &usable);
@@ -492,14 +573,14 @@ void *heap_realloc(struct heap *h, void *p, size_t size)
     if (q != NULL)
         return q;
     if (usable != 0)
-        return move(h, p, size, usable);
-    (void)refuse(h, p, "realloc");
+        return move(h, p, size, usable, caller);
+    (void)refuse(h, p, "realloc", ERR_NOT_ALLOC);
     return NULL;
 }
 
 /* ---- upkeep ------------------------------------------------------------------------------------ */
 
-uint64_t heap_trim(struct heap *h)
+static uint64_t core_trim(struct heap *h)
 {
     uint64_t flags = port_irq_save();
 
@@ -519,6 +600,36 @@ uint64_t heap_trim(struct heap *h)
         n += heap_map_trim(h->map);
     return n;
 }
+
+uint64_t heap_trim(struct heap *h) { return h->ways == NULL ? core_trim(h) : h->ways->ops->trim(h->ways, h); }
+
+/* ---- the core as the last of several ways ------------------------------------------------------- */
+
+static void *way_alloc(struct heap_way *w, struct heap *h, size_t size, size_t align, const void *caller)
+{
+    bool zeroed;
+
+    (void)w;
+    (void)caller;
+    return core_alloc(h, size, align, &zeroed);
+}
+
+static err_t way_free(struct heap_way *w, struct heap *h, void *p, const void *caller)
+{
+    (void)w;
+    (void)caller;
+    return heap_core_free(h, p);
+}
+
+static size_t   way_usable(struct heap_way *w, struct heap *h, const void *p) { return (void)w, core_usable(h, p); }
+static uint64_t way_trim(struct heap_way *w, struct heap *h) { return (void)w, core_trim(h); }
+static err_t    way_check(struct heap_way *w, struct heap *h) { return (void)w, heap_core_check(h); }
+static void     way_close(struct heap_way *w, struct heap *h) { (void)w, (void)h; }
+
+struct heap_way heap_way_core = { .ops = &(const struct heap_way_ops){
+    .alloc = way_alloc, .free = way_free, .usable = way_usable, .trim = way_trim, .check = way_check, .close = way_close } };
+
+err_t heap_check(struct heap *h) { return h->ways == NULL ? heap_core_check(h) : h->ways->ops->check(h->ways, h); }
 
 /* Interrupts stay off between the two: fork() has no use for them, and the machine does not fork. */
 void heap_freeze(struct heap *h) NO_LOCK_ANALYSIS { (void)heap_lock(h); }

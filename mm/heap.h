@@ -175,6 +175,15 @@ void heap_stats(struct heap *h, struct heap_stats *out);
 /* heap_class_stats - returns how many of out[] were filled; classes that hold no slab are left out */
 size_t heap_class_stats(struct heap *h, struct heap_class_stats out[HEAP_CLASSES]);
 
+/* Blocks in use by the address that asked for them; debug mode only */
+struct heap_leak {
+    const void *caller;
+    uint64_t    blocks, bytes;
+};
+
+/* heap_leaks - returns how many lines of out[room] were filled; with more callers than room, the largest */
+size_t heap_leaks(struct heap *h, struct heap_leak out[], size_t room);
+
 /* What an address is, seen from the heap */
 enum heap_what {
     HEAP_NOTHING,      /* no memory of this heap          */

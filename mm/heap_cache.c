@@ -101,7 +101,14 @@ void *heap_cache_alloc(struct heap_cache *c)
     return p;
 }
 
-err_t heap_cache_free(struct heap_cache *c, void *object) { return heap_free(c->heap, object); }
+err_t heap_cache_free(struct heap_cache *c, void *object)
+{
+    err_t err = object != NULL ? heap_core_free(c->heap, object) : ERR_OK;
+
+    if (err != ERR_OK)
+        port_log(PORT_ERROR, "heap", "cache %s: free of %p refused: %s", c->name, object, err_str(err));
+    return err;
+}
 
 err_t heap_cache_destroy(struct heap_cache *c)
 {

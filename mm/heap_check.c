@@ -161,7 +161,7 @@ static bool all_good(struct heap *h)
     return true;
 }
 
-err_t heap_check(struct heap *h)
+err_t heap_core_check(struct heap *h)
 {
     uint64_t flags = heap_lock(h);
     bool     good = all_good(h);

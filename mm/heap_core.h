@@ -5,6 +5,7 @@
 
 #include "mm/extent.h"
 #include "mm/heap.h"
+#include "mm/heap_way.h"
 #include "mm/heap_map.h"
 #include "mm/slab.h"
 
@@ -41,8 +42,10 @@ struct heap {
     struct slab      *slabs;             /* [c]                                             */
     struct heap_cpu *_Atomic cpu[PORT_CPUS_MAX]; /* [a] set once by their own CPU                 */
 
+    struct heap_way     *ways;           /* [q] the long way; NULL: only the core           */
     struct irqlock       lock;
     const char          *name;           /* [c]                                             */
+    bool                 is_debug;       /* [c]                                             */
     uint32_t             tag;            /* [c] owner of cells that belong to extents       */
     uint32_t             class_size[HEAP_CLASSES]; /* [h] bytes of a slot, 0: unused. Caches come and go */
     struct extent_bins   bins;           /* [h]                                             */
@@ -109,6 +112,15 @@ void *large_alloc(struct heap *h, size_t size, size_t align, bool *zeroed) MUST_
 bool  large_free(struct heap *h, void *p) MUST_USE;
 void *large_resize(struct heap *h, void *p, size_t size) MUST_USE;
 void  large_free_all(struct heap *h);
+size_t large_size(struct heap *h, const void *p); /* 0: none starts there */
+
+/* heap_run_take, heap_run_give - pages in a row for a way's own use, counted and within the limit; no lock of rank >= 10 held */
+err_t heap_run_take(struct heap *h, size_t n_pages, void **out) MUST_USE;
+void  heap_run_give(struct heap *h, void *start, size_t n_pages);
+
+/* heap_core_free, heap_core_check - past all ways: slabs, extents, large blocks */
+err_t heap_core_free(struct heap *h, void *p);
+err_t heap_core_check(struct heap *h) MUST_USE;
 
 /* Caches: their slots are constructed when a slab is made, destructed when it goes */
 void        heap_cache_enter(struct heap *h, const struct slab *s);

@@ -153,6 +153,45 @@ static uint64_t leave(struct heap *h, void *p)
     return n_pages;
 }
 
+/* Pages are counted before they are taken. */
+static bool promise(struct heap *h, uint64_t n_pages)
+{
+    uint64_t flags = heap_lock(h);
+    bool     good = count_pages(h, n_pages);
+
+    heap_unlock(h, flags);
+    return good;
+}
+
+err_t heap_run_take(struct heap *h, size_t n_pages, void **out)
+{
+    bool zeroed;
+
+    if (!promise(h, n_pages))
+        return ERR_NOMEM;
+
+    err_t err = h->map->source->ops->run_take(h->map->source, n_pages, 1, out, &zeroed);
+    if (err != ERR_OK)
+        release(h, n_pages, 0);
+    return err;
+}
+
+void heap_run_give(struct heap *h, void *start, size_t n_pages)
+{
+    h->map->source->ops->run_give(h->map->source, start, n_pages);
+    release(h, n_pages, 0);
+}
+
+size_t large_size(struct heap *h, const void *p)
+{
+    uint64_t           flags = heap_lock(h);
+    struct heap_large *l = large_find(h, p);
+    size_t             size = l != NULL ? l->n_pages << PAGE_SHIFT : 0;
+
+    heap_unlock(h, flags);
+    return size;
+}
+
 void *large_alloc(struct heap *h, size_t size, size_t align, bool *zeroed)
 {
     uint64_t n_pages = align_up(size, PAGE_SIZE) >> PAGE_SHIFT;
@@ -199,16 +238,6 @@ bool large_free(struct heap *h, void *p)
     h->map->source->ops->run_give(h->map->source, p, n_pages);
     release(h, n_pages, 1);
     return true;
-}
-
-/* Pages for a block that grows are counted before they are taken. */
-static bool promise(struct heap *h, uint64_t n_pages)
-{
-    uint64_t flags = heap_lock(h);
-    bool     good = count_pages(h, n_pages);
-
-    heap_unlock(h, flags);
-    return good;
 }
 
 void *large_resize(struct heap *h, void *p, size_t size)

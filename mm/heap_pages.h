@@ -50,6 +50,13 @@ struct heap_pages_ops {
     err_t (*run_take)(struct heap_pages *source, size_t n_pages, size_t align_pages, void **out, bool *zeroed);
     void (*run_give)(struct heap_pages *source, void *start, size_t n_pages);
     err_t (*run_resize)(struct heap_pages *source, void *start, size_t n_old, size_t n_new, void **out);
+
+    /*
+     * guard - this page of a run shall fault when touched; the run's give and resize take it back
+     *
+     *   NULL: there is a guard page behind each run as it is.
+     */
+    void (*guard)(struct heap_pages *source, void *page, bool fault);
 };
 
 struct heap_pages {

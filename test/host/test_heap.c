@@ -339,6 +339,103 @@ static void a_full_arena_stays_sound(void **state)
     world.limit = 0;
 }
 
+/* ---- the other policies, and debug mode ----------------------------------------------------------- */
+
+static void run_model(const struct heap_config *config, unsigned steps)
+{
+    struct heap *other;
+
+    assert_int_equal(heap_create(&world.map, config, &other), ERR_OK);
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        struct heap_model m;
+
+        heap_model_open(&m, other, 300, seed == 1 ? 300 : 20000, seed);
+        for (unsigned i = 0; i < steps; i++) {
+            heap_model_step(&m);
+            if (i % 7 == 0)
+                heap_model_wrong_free(&m);
+            if (i % 500 == 0)
+                heap_model_check(&m);
+        }
+        assert_int_equal(m.failures, 0);
+        heap_model_close(&m);
+        (void)heap_trim(other);
+        assert_int_equal(heap_check(other), ERR_OK);
+    }
+    heap_destroy(other);
+}
+
+static void plain_policies_agree_with_the_model(void **state)
+{
+    (void)state;
+    run_model(&(const struct heap_config){ .name = "list", .policy = HEAP_LIST }, 6000);
+    run_model(&(const struct heap_config){ .name = "bitmap", .policy = HEAP_BITMAP }, 6000);
+}
+
+static void debug_mode_agrees_with_the_model_over_each_policy(void **state)
+{
+    (void)state;
+    for (enum heap_policy p = 0; p < HEAP_POLICIES; p++)
+        run_model(&(const struct heap_config){ .name = "debug", .policy = p, .debug = true }, 2000);
+}
+
+/* A block in debug mode that is spoiled at `offset` from its start; is it found when it is freed or checked? */
+static bool caught(size_t size, long long offset, bool freed_first)
+{
+    struct heap             *h;
+    const struct heap_config config = { .name = "debug", .debug = true };
+    unsigned char           *p;
+    bool                     found;
+
+    assert_int_equal(heap_create(&world.map, &config, &h), ERR_OK);
+    assert_non_null(p = heap_alloc(h, size));
+    if (freed_first)
+        assert_int_equal(heap_free(h, p), ERR_OK);
+    p[offset] = 0x77;
+    found = heap_check(h) == ERR_CORRUPT;
+    heap_destroy(h);
+    return found;
+}
+
+static void debug_mode_finds_what_was_written_outside(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = { 1, 15, 16, 17, 100, 512, 5000 };
+
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        long long size = (long long)sizes[i];
+
+        assert_true(caught(sizes[i], size, false));      /* by one      */
+        assert_true(caught(sizes[i], size + 7, false));  /* by eight    */
+        assert_true(caught(sizes[i], size + 31, false));
+        assert_true(caught(sizes[i], -1, false));
+        assert_true(caught(sizes[i], -32, false));
+        assert_true(caught(sizes[i], size / 2, true));   /* after free  */
+        assert_false(caught(sizes[i], size - 1, false)); /* inside: fine */
+    }
+}
+
+static void debug_mode_knows_sizes_and_callers(void **state)
+{
+    (void)state;
+    struct heap             *h;
+    const struct heap_config config = { .name = "debug", .debug = true };
+    struct heap_leak         leaks[8];
+    void                    *p[10];
+
+    assert_int_equal(heap_create(&world.map, &config, &h), ERR_OK);
+    for (size_t i = 0; i < 10; i++)
+        assert_non_null(p[i] = heap_alloc(h, 100));
+    assert_int_equal(heap_usable(h, p[0]), 100);
+    assert_int_equal(heap_free_sized(h, p[0], 99), ERR_ORDER);
+    assert_int_equal(heap_free_sized(h, p[0], 100), ERR_OK);
+    assert_int_equal(heap_free(h, p[0]), ERR_NOT_ALLOC);
+    assert_int_equal(heap_leaks(h, leaks, 8), 1);
+    assert_int_equal(leaks[0].blocks, 9);
+    assert_int_equal(leaks[0].bytes, 900);
+    heap_destroy(h);
+}
+
 /* ---- caches -------------------------------------------------------------------------------------- */
 
 static unsigned constructed;
@@ -423,6 +520,10 @@ int main(void)
         TEST(random_calls_agree_with_the_model),
         TEST(every_allocation_may_fail),
         TEST(a_full_arena_stays_sound),
+        TEST(plain_policies_agree_with_the_model),
+        TEST(debug_mode_agrees_with_the_model_over_each_policy),
+        TEST(debug_mode_finds_what_was_written_outside),
+        TEST(debug_mode_knows_sizes_and_callers),
         TEST(cached_objects_stay_constructed),
         TEST(remote_frees_come_home),
     };

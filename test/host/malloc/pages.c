@@ -281,6 +281,12 @@ static void source_meta_drop(struct heap_pages *source, void *start, size_t byte
     madvise(start, bytes, MADV_DONTNEED);
 }
 
+static void source_guard(struct heap_pages *source, void *page, bool fault)
+{
+    (void)source;
+    mprotect(page, PAGE_SIZE, fault ? PROT_NONE : PROT_READ | PROT_WRITE);
+}
+
 struct heap_pages *malloc_pages_open(void)
 {
     static const struct heap_pages_ops ops = {
@@ -292,6 +298,7 @@ struct heap_pages *malloc_pages_open(void)
         .run_take = source_run_take,
         .run_give = source_give,
         .run_resize = source_run_resize,
+        .guard = source_guard,
     };
 
     host_memory_open((FIRST_FRAME + N_FRAMES) << PAGE_SHIFT);
