@@ -248,7 +248,7 @@ static err_t alloc_slow(unsigned order, pfn_t *out)
     return ERR_NOMEM;
 }
 
-static bool refill(struct claim *c)
+bool claim_refill_default(struct claim *c)
 {
     for (size_t i = 0; fr.started && i < ARRAY_LEN(by_default); i++)
         if (claim_refill(c, by_default[i][0], by_default[i][1]))
@@ -262,12 +262,12 @@ err_t frame_alloc(unsigned order, pfn_t *out)
         return ERR_INVAL;
     if (order == 0) {
         uint64_t      flags = port_irq_save();
-        struct claim *c = &claims[port_cpu()];
+        struct claim *c = claim_of_cpu(port_cpu());
         bool          taken = false;
 
         if (LIKELY(claim_enter(c))) {
             taken = claim_take(c, out);
-            if (UNLIKELY(!taken) && refill(c))
+            if (UNLIKELY(!taken) && claim_refill_default(c))
                 taken = claim_take(c, out);
             claim_leave(c);
         }
@@ -405,7 +405,7 @@ static inline err_t free_block(pfn_t f, unsigned order)
 {
     uint64_t      flags = port_irq_save();
     unsigned      cpu = port_cpu();
-    struct claim *c = &claims[cpu];
+    struct claim *c = claim_of_cpu(cpu);
 
     if ((order == 0 || order == CHUNK_ANY_ORDER) && f.idx - claim_get(c->base) < WORD_FRAMES && claim_enter(c)) {
         bool given = claim_give(c, f);

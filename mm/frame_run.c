@@ -10,6 +10,7 @@
  */
 #include "mm/frame_in.h"
 #include "mm/reserve.h"
+#include "mm/zero.h"
 
 /* A request with every wish filled in; all in frames */
 struct wish {
@@ -201,6 +202,9 @@ err_t frame_alloc_with(const struct frame_request *req, pfn_t *out)
         return ERR_INVAL;
     if (!fr.started)
         return ERR_NOMEM;
+    if ((req->flags & FRAME_ZERO) != 0 && w.n == 1 && w.align == 1 && req->highest.raw == 0 &&
+        (req->flags & FRAME_NEAR) == 0)
+        return frame_alloc_zeroed(out);
     err = take(req, &w, out);
     if (err == ERR_OK && (req->flags & FRAME_ZERO) != 0)
         for (uint64_t i = 0; i < w.n; i++)

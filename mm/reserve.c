@@ -45,9 +45,13 @@
  */
 #include "mm/reserve.h"
 
-struct claim claims[PORT_CPUS_MAX] = {
-    [0 ... PORT_CPUS_MAX - 1] = { .base = CLAIM_NONE },
+struct claim claims[2 * PORT_CPUS_MAX] = {
+    [0 ... 2 * PORT_CPUS_MAX - 1] = { .base = CLAIM_NONE },
 };
+
+/* All claims that can hold anything: number 0 .. n_claims() - 1 */
+static unsigned      n_claims(void) { return 2 * port_cpus(); }
+static struct claim *claim_no(unsigned i) { return i % 2 == 0 ? claim_of_cpu(i / 2) : stock_of_cpu(i / 2); }
 
 static struct fchunk *chunk_of(const struct claim *c) { return &fr.chunk[claim_get(c->base) >> CHUNK_ORDER]; }
 
@@ -62,6 +66,7 @@ static void settle(struct fchunk *z, struct claim *c) REQUIRES(z->lock)
     claim_put(c->taken, 0);
     claim_put(c->bits, 0);
     claim_put(c->remote, 0);
+    claim_put(c->clean, 0);
 }
 
 void claim_retire(struct claim *c)
@@ -116,11 +121,12 @@ bool claim_refill(struct claim *c, uint64_t lo, uint64_t hi)
 /* The claim that holds f, NULL if none; base and taken stand still while the chunk is locked */
 static struct claim *claim_of(pfn_t f)
 {
-    for (unsigned cpu = 0; cpu < port_cpus(); cpu++) {
-        uint64_t i = f.idx - claim_get(claims[cpu].base);
+    for (unsigned k = 0; k < n_claims(); k++) {
+        struct claim *c = claim_no(k);
+        uint64_t      i = f.idx - claim_get(c->base);
 
-        if (i < BITS_WORD && (claim_get(claims[cpu].taken) & bit((unsigned)i)) != 0)
-            return &claims[cpu];
+        if (i < BITS_WORD && (claim_get(c->taken) & bit((unsigned)i)) != 0)
+            return c;
     }
     return NULL;
 }
@@ -160,25 +166,19 @@ static bool has_frames(const struct claim *c) { return (claim_get(c->bits) | cla
 
 bool claims_return(void)
 {
-    uint64_t flags = irqlock_take(&fr.returning), stopped = 0;
-    unsigned me = port_cpu();
+    uint64_t flags = irqlock_take(&fr.returning);
+    unsigned me = port_cpu(), n = n_claims();
+    bool     any = false;
 
-    _Static_assert(PORT_CPUS_MAX <= 64, "stopped is a word");
-    for (unsigned cpu = 0; cpu < port_cpus(); cpu++)
-        if (cpu != me) {
-            claim_put(claims[cpu].stop, 1);
-            stopped |= bit(cpu);
-        }
-
-    bool any = has_frames(&claims[me]);
-
-    claim_retire(&claims[me]);
-    if (stopped != 0)
+    for (unsigned i = 0; i < n; i++)
+        if (i / 2 != me)
+            claim_put(claim_no(i)->stop, 1);
+    if (port_cpus() > 1)
         port_fence_cpus();
-    for (; stopped != 0; stopped &= stopped - 1) {
-        struct claim *c = &claims[bits_first(stopped)];
+    for (unsigned i = 0; i < n; i++) {
+        struct claim *c = claim_no(i);
 
-        while (atomic_load_explicit(&c->busy, memory_order_acquire) != 0) /* pairs with claim_leave */
+        while (i / 2 != me && atomic_load_explicit(&c->busy, memory_order_acquire) != 0) /* pairs with claim_leave */
             port_relax();
         any = any || has_frames(c);
         claim_retire(c);
@@ -192,10 +192,10 @@ bool claims_hold(const struct fchunk *z, unsigned at, unsigned n)
 {
     uint64_t lo = chunk_pfn(z, at).idx;
 
-    for (unsigned cpu = 0; cpu < port_cpus(); cpu++) {
-        uint64_t base = claim_get(claims[cpu].base);
+    for (unsigned i = 0; i < n_claims(); i++) {
+        uint64_t base = claim_get(claim_no(i)->base);
 
-        for (uint64_t x = base == CLAIM_NONE ? 0 : claim_get(claims[cpu].taken); x != 0; x &= x - 1)
+        for (uint64_t x = base == CLAIM_NONE ? 0 : claim_get(claim_no(i)->taken); x != 0; x &= x - 1)
             if (base + bits_first(x) - lo < n)
                 return true;
     }
@@ -204,11 +204,12 @@ bool claims_hold(const struct fchunk *z, unsigned at, unsigned n)
 
 void claims_forget(void)
 {
-    for (unsigned cpu = 0; cpu < PORT_CPUS_MAX; cpu++) {
-        claim_put(claims[cpu].base, CLAIM_NONE);
-        claim_put(claims[cpu].taken, 0);
-        claim_put(claims[cpu].bits, 0);
-        claim_put(claims[cpu].remote, 0);
+    for (size_t i = 0; i < ARRAY_LEN(claims); i++) {
+        claim_put(claims[i].base, CLAIM_NONE);
+        claim_put(claims[i].taken, 0);
+        claim_put(claims[i].bits, 0);
+        claim_put(claims[i].remote, 0);
+        claim_put(claims[i].clean, 0);
     }
 }
 
@@ -216,8 +217,8 @@ struct claims_count claims_count(uint64_t lo, uint64_t hi)
 {
     struct claims_count n = { 0, 0 };
 
-    for (unsigned cpu = 0; cpu < port_cpus(); cpu++) {
-        const struct claim *c = &claims[cpu];
+    for (unsigned i = 0; i < n_claims(); i++) {
+        const struct claim *c = claim_no(i);
         uint64_t            base = claim_get(c->base), ready = claim_get(c->bits) | claim_get(c->remote);
 
         if (base >= lo && base < hi) {
@@ -230,8 +231,8 @@ struct claims_count claims_count(uint64_t lo, uint64_t hi)
 
 const char *claims_check(const struct fchunk *z)
 {
-    for (unsigned cpu = 0; cpu < port_cpus(); cpu++) {
-        const struct claim *c = &claims[cpu];
+    for (unsigned i = 0; i < n_claims(); i++) {
+        const struct claim *c = claim_no(i);
         uint64_t            base = claim_get(c->base), taken = claim_get(c->taken);
 
         if (base == CLAIM_NONE ? taken != 0 : taken == 0)
@@ -243,8 +244,8 @@ const char *claims_check(const struct fchunk *z)
         for (uint64_t x = taken; x != 0; x &= x - 1)
             if (!chunk_is_reserved(&z->c, chunk_at(pfn(base)) + bits_first(x), 1))
                 return "a claimed frame is not held back";
-        for (unsigned other = 0; other < cpu; other++)
-            if (claim_get(claims[other].base) == base && (claim_get(claims[other].taken) & taken) != 0)
+        for (unsigned other = 0; other < i; other++)
+            if (claim_get(claim_no(other)->base) == base && (claim_get(claim_no(other)->taken) & taken) != 0)
                 return "two claims share a frame";
     }
     return NULL;

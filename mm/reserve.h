@@ -22,9 +22,14 @@ struct claim {
     _Atomic uint32_t busy;   /* [p] this CPU is at work on the claim                             */
     _Atomic uint32_t stop;   /* [a] another CPU wants it: keep off                               */
     _Atomic uint64_t remote; /* [a] frames that were handed out and that other CPUs gave back    */
+    _Atomic uint64_t clean;  /* [p] of a stock of zeroed frames (mm/zero.c): those of bits that are zeroed */
 } __attribute__((aligned(64)));
 
-extern struct claim claims[PORT_CPUS_MAX];
+/* Each CPU's claim, and behind them each CPU's stock of zeroed frames */
+extern struct claim claims[2 * PORT_CPUS_MAX];
+
+static inline struct claim *claim_of_cpu(unsigned cpu) { return &claims[cpu]; }
+static inline struct claim *stock_of_cpu(unsigned cpu) { return &claims[PORT_CPUS_MAX + cpu]; }
 
 /* Relaxed loads and stores of a claim's fields: plain moves */
 #define claim_get(field)    atomic_load_explicit(&(field), memory_order_relaxed)
@@ -76,6 +81,9 @@ static inline bool claim_give(struct claim *c, pfn_t f)
 
 /* claim_refill - a new word for this CPU's claim, from [lo, hi); entered; false: nothing is free there */
 bool claim_refill(struct claim *c, uint64_t lo, uint64_t hi);
+
+/* claim_refill_default - the same from where requests without a limit look */
+bool claim_refill_default(struct claim *c);
 
 /* claim_retire - give back what the claim has left; entered (or stopped by us) */
 void claim_retire(struct claim *c);

@@ -18,6 +18,7 @@
 
 #include "mm/frame.h"
 #include "mm/port.h"
+#include "mm/zero.h"
 #include "test/host/frame_world.h"
 #include "test/host/port_host.h"
 
@@ -78,14 +79,19 @@ static void give(pfn_t f, unsigned order, uint8_t owner)
 static void take(struct random *r, uint8_t me, pfn_t held[], uint8_t orders[], unsigned *n)
 {
     unsigned order = next(r) % 8 == 0 ? (unsigned)(next(r) % (w.order_max + 1)) : 0;
+    bool     zeroed = order == 0 && next(r) % 8 == 0;
     pfn_t    f;
 
-    if (frame_alloc(order, &f) != ERR_OK) {
+    if (next(r) % 16 == 0)
+        (void)frame_zero_idle();
+    if ((zeroed ? frame_alloc_zeroed(&f) : frame_alloc(order, &f)) != ERR_OK) {
         atomic_fetch_add_explicit(&w.n_nomem, 1, memory_order_relaxed);
         return;
     }
     atomic_fetch_add_explicit(&w.n_taken, 1, memory_order_relaxed);
     own(f, 1u << order, 0, me);
+    if (zeroed && *(uint64_t *)port_ptr(pfn_to_pa(f)) != 0)
+        must(ERR_CORRUPT, "a zeroed frame");
     touch(f);
     held[*n] = f;
     orders[(*n)++] = (uint8_t)order;
