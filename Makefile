@@ -205,18 +205,10 @@ format:
 	$(Q)git ls-files '*.c' '*.h' | xargs clang-format -i
 
 # ---- proofs ------------------------------------------------------------------------------------
-# small-A-B-C: mm/chunk.c with levels of A, B and C bits, every state and every operation.
-levels = $(word $(2),$(subst -, ,$(1)))
-SMALL := $(B)/proof/small-1-1-1 $(B)/proof/small-2-2-0
-$(B)/proof/small-%: test/proof/small_scope.c test/host/model_frame.c $(wildcard mm/chunk*.[ch] mm/bits.h) Makefile
-	$(call say,PROOF,$@)
-	$(Q)mkdir -p $(@D) && $(HOSTCC) $(HOST_CFLAGS) -DCHUNK_W0=$(call levels,$*,1) -DCHUNK_W1=$(call levels,$*,2) \
-	  -DCHUNK_W2=$(call levels,$*,3) $(filter %scope.c %frame.c,$^) -o $@
 .PHONY: proof
-proof: $(SMALL)
-	$(Q)$(B)/proof/small-1-1-1
-	$(Q)$(B)/proof/small-1-1-1 reserve
-	$(Q)$(B)/proof/small-2-2-0
+proof:
+	$(Q)tools/setup.sh build proof
+	$(Q)EFI_CFLAGS='$(EFI_CFLAGS)' HOST_CFLAGS='$(HOST_CFLAGS)' CC='$(HOSTCC)' PYTHON='$(PYTHON)' test/proof/run.sh $(B)/proof
 
 .PHONY: help clean
 help:

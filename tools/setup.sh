@@ -34,6 +34,7 @@ lint   clang-format           clang-format
 lint   cppcheck               cppcheck
 lint   shellcheck             shellcheck
 debug  gdb                    gdb
+proof  python3-z3             python:z3
 '
 
 there() { # does what the table's third column names exist?
