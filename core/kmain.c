@@ -30,6 +30,7 @@
 #include "core/x86/image.h"
 #include "core/x86/la57.h"
 #include "core/x86/paging.h"
+#include "core/x86/pcid.h"
 #include "core/x86/time.h"
 #include "core/x86/trap.h"
 #include "mm/as.h"
@@ -38,6 +39,7 @@
 #include "mm/heap_kernel.h"
 #include "mm/kva.h"
 #include "mm/range.h"
+#include "mm/tlb_shadow.h"
 
 #define MSR_GS_BASE 0xC0000101u
 #define TAG         "kmain"
@@ -206,8 +208,11 @@ static void choose_paging(const struct boot_config *c)
 
     if (err != ERR_OK)
         log_warn(TAG, "paging=%u: %s; it stays at %u levels", c->paging, err_str(err), kernel_pt.levels);
+    pcid_start();
     if (c->tables_check)
         kernel_pt.way = PT_BOTH;
+    if (c->tlb_check)
+        tlb_shadow_start(true);
 }
 
 static NORETURN void kmain(void *arg)

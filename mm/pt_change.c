@@ -45,6 +45,7 @@ static unsigned clear_listed(struct unmap *u, pte_cell *c, unsigned n, uint64_t 
         if (no_room(u, e, LEVEL_4K, page + i))
             break;
         e = pte_swap(&c[i], (pte_t){ 0 });
+        note_page(u->pt, u->batch, page + i, LEVEL_4K, e, (pte_t){ 0 });
         removed++;
         if (pte_present(e) && !u->batch->all)
             tlb_changed(u->batch, page_va(u->pt, page + i));
@@ -70,7 +71,8 @@ static unsigned clear_leaf(struct unmap *u, pte_cell *c, unsigned level, uint64_
 
     if (no_room(u, e, level, page))
         return 0;
-    (void)pte_swap(c, (pte_t){ 0 });
+    e = pte_swap(c, (pte_t){ 0 });
+    note_page(u->pt, u->batch, page, level, e, (pte_t){ 0 });
     if (pte_present(e))
         tlb_changed(u->batch, page_va(u->pt, page));
     return 1;
@@ -87,6 +89,7 @@ unsigned pt_less_below(struct pt *pt, pte_cell *cell, unsigned level, uint64_t p
     if (removed < pte_count(old) || !may_unlink(pt, level))
         return 0;
     (void)pte_swap(cell, (pte_t){ 0 });
+    note_table(pt, b, page, level);
     pt_alias_changed(pt, page, level - 1, b);
     tlb_free_table(b, pte_frame(old, level));
     pt->n_tables--;
@@ -99,7 +102,7 @@ static unsigned unmap_below(struct unmap *u, pte_cell *cell, pte_t e, unsigned l
     unsigned n = pte_count(e);
     bool     whole = next - page == level_pages(level);
 
-    if (level == LEVEL_2M && whole && !u->release && n > tlb_room(u->batch))
+    if (level == LEVEL_2M && whole && !u->release && n > tlb_room(u->batch) && !tlb_shadow_on)
         tlb_changed_many(u->batch); /* as it is: see "Cheap" above */
     else
         n = pt_unmap_span(u, pt_cells(u->pt, pte_frame(e, level), page, level - 1), level - 1, page, next);
@@ -114,7 +117,8 @@ unsigned pt_unmap_span(struct unmap *u, pte_cell *cells, unsigned level, uint64_
         unsigned n = (unsigned)(end - page);
         pte_cell *c = &cells[pt_index(page, level)];
 
-        return u->release || n <= tlb_room(u->batch) ? clear_listed(u, c, n, page) : clear_many(u, c, n);
+        return u->release || n <= tlb_room(u->batch) || tlb_shadow_on ? clear_listed(u, c, n, page)
+                                                                       : clear_many(u, c, n);
     }
     for (uint64_t next; page < end && !u->full; page = next) {
         pte_cell *cell = &cells[pt_index(page, level)];
@@ -215,8 +219,11 @@ static void protect_run(struct protect *p, pte_cell *c, unsigned n, uint64_t pag
         if ((old & PTE_P) == 0)
             continue;
         if (UNLIKELY(!atomic_compare_exchange_strong_explicit(&c[i].raw, &old, (old & ~bits) | set,
-                                                              memory_order_acq_rel, memory_order_relaxed)))
+                                                              memory_order_acq_rel, memory_order_relaxed))) {
             i--; /* the CPU has just set A or D: once more */
+            continue;
+        }
+        note_page(p->pt, p->batch, page + i * level_pages(level), level, (pte_t){ old }, (pte_t){ (old & ~bits) | set });
         any |= old;
         all &= old;
     }

@@ -9,6 +9,7 @@
 #define MM_PT_INSIDE_H
 
 #include "mm/pt.h"
+#include "mm/tlb_shadow.h"
 
 struct span { uint64_t page, end; };
 
@@ -74,6 +75,23 @@ pfn_t stock_take(struct pt *pt, struct stock *s);
 
 /* Give back what was not needed. */
 void stock_drain(struct stock *s);
+
+/* ---- the shadow TLB (mm/tlb_shadow.h) is told of every entry that changes ----------------------- */
+
+/* The page at `page` had this entry and has that one */
+static inline void note_page(const struct pt *pt, const struct tlb_batch *b, uint64_t page, unsigned level, pte_t old,
+                             pte_t new)
+{
+    if (UNLIKELY(tlb_shadow_on))
+        tlb_shadow_page(b->space, page_va(pt, page), level_pages(level) << PAGE_SHIFT, old.raw, new.raw);
+}
+
+/* An entry of this level leads to no table any more */
+static inline void note_table(const struct pt *pt, const struct tlb_batch *b, uint64_t page, unsigned level)
+{
+    if (UNLIKELY(tlb_shadow_on))
+        tlb_shadow_table(b->space, page_va(pt, align_down(page, level_pages(level))), level_pages(level) << PAGE_SHIFT);
+}
 
 /* ---- splitting -------------------------------------------------------------------------------- */
 

@@ -69,6 +69,10 @@ static unsigned move_whole(struct move *m, pte_cell *cell, unsigned level, uint6
     pte_cell *parent, *cells = reach(m, there, level, &parent);
     pte_t     e = pte_swap(cell, (pte_t){ 0 });
 
+    if (pte_is_leaf(e, level))
+        note_page(m->pt, m->batch, page, level, e, (pte_t){ 0 });
+    else if (UNLIKELY(tlb_shadow_on))
+        tlb_shadow_moved(m->batch->space, page_va(m->pt, page), level_pages(level) << PAGE_SHIFT);
     pte_publish(&cells[pt_index(there, level)], e);
     atomic_fetch_add_explicit(&parent->raw, PTE_COUNT_ONE, memory_order_relaxed);
     if (pte_present(e) && pte_is_leaf(e, level)) {
@@ -89,6 +93,7 @@ static unsigned move_small(struct move *m, pte_cell *cells, uint64_t page, uint6
         uint64_t  there = target(m, page), n = min_u64(end - page, TABLE_ENTRIES - pt_index(there, LEVEL_4K));
         pte_cell *c = &cells[pt_index(page, LEVEL_4K)], *parent, *to = NULL;
         unsigned  moved = 0;
+        pte_t     e;
 
         next = page + n;
         for (uint64_t i = 0; i < n; i++) {
@@ -96,7 +101,9 @@ static unsigned move_small(struct move *m, pte_cell *cells, uint64_t page, uint6
                 continue;
             if (to == NULL)
                 to = reach(m, there, LEVEL_4K, &parent) + pt_index(there, LEVEL_4K);
-            pte_store(&to[i], pte_swap(&c[i], (pte_t){ 0 }));
+            e = pte_swap(&c[i], (pte_t){ 0 });
+            note_page(m->pt, m->batch, page + i, LEVEL_4K, e, (pte_t){ 0 });
+            pte_store(&to[i], e);
             moved++;
             tlb_changed(m->batch, page_va(m->pt, page + i));
         }
@@ -125,7 +132,8 @@ static unsigned move_span(struct move *m, pte_cell *cells, unsigned level, uint6
         } else if (pte_is_leaf(e, level)) {
             struct span there = { target(m, page), target(m, page) + level_pages(level) };
 
-            (void)pte_swap(cell, (pte_t){ 0 });
+            e = pte_swap(cell, (pte_t){ 0 });
+            note_page(m->pt, m->batch, page, level, e, (pte_t){ 0 });
             pt_fill_span(m->pt, there, pte_frame(e, level), pte_flags(e, level), &m->stock);
             tlb_changed(m->batch, page_va(m->pt, page));
             removed++;

@@ -73,6 +73,8 @@ void pt_alias_changed(const struct pt *pt, uint64_t page, unsigned level, struct
 
     if (pt->way != PT_DIRECT)
         port_tlb_page(alias);
+    if (UNLIKELY(tlb_shadow_on))
+        tlb_shadow_page(b->space, alias, PAGE_SIZE, PTE_P, 0);
     tlb_changed(b, alias);
 }
 
@@ -92,7 +94,9 @@ static void split(struct pt *pt, pte_cell *cell, unsigned level, uint64_t page, 
             pte_store(&cells[i], pte_leaf(pfn_add(pte_frame(e, level), i * step), pte_flags(e, level), level - 1));
         new = pte_table(table, pt_index(page, pt->levels) < SLOT_KERNEL_HALF, TABLE_ENTRIES).raw;
     } while (!atomic_compare_exchange_weak_explicit(&cell->raw, &old, new, memory_order_acq_rel, memory_order_relaxed));
-    tlb_changed(b, page_va(pt, align_down(page, level_pages(level))));
+    page = align_down(page, level_pages(level));
+    note_page(pt, b, page, level, (pte_t){ old }, (pte_t){ 0 });
+    tlb_changed(b, page_va(pt, page));
     pt_alias_changed(pt, page, level - 1, b);
 }
 
@@ -137,6 +141,14 @@ static pte_t sum(const pte_cell *cells, unsigned level)
     return pte_leaf(pte_frame(first, level - 1), pte_flags(first, level - 1) | seen, level);
 }
 
+/* The small pages, and the table that held them, are not what is cached any more */
+static void note_joined(struct join *j, const pte_cell *below, unsigned level, uint64_t page)
+{
+    for (unsigned i = 0; tlb_shadow_on && i < TABLE_ENTRIES; i++)
+        note_page(j->pt, j->batch, page + i * level_pages(level - 1), level - 1, pte_load(&below[i]), (pte_t){ 0 });
+    note_table(j->pt, j->batch, page, level);
+}
+
 static void join_span(struct join *j, pte_cell *cells, unsigned level, uint64_t page, uint64_t end)
 {
     for (uint64_t next; page < end; page = next) {
@@ -155,6 +167,7 @@ static void join_span(struct join *j, pte_cell *cells, unsigned level, uint64_t 
         if (!pte_present(large))
             continue;
         (void)pte_swap(cell, large);
+        note_joined(j, below, level, page);
         tlb_changed_many(j->batch); /* 512 small pages */
         pt_alias_changed(j->pt, page, level - 1, j->batch);
         tlb_free_table(j->batch, pte_frame(e, level));

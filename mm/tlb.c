@@ -19,6 +19,7 @@
  *             other, PCID                marked stale            marked stale
  *             other, no PCID             nothing                 nothing: its load forgets anyway
  *
+ *             INVPCID 0 forgets the upper entries of its page only: when a table goes, the space is marked.
  *             INVLPG forgets a page of any size, global or not, and with it all cached upper entries,
  *             but those of the current PCID only. The kernel's half is reached under every PCID:
  *             when one of its tables goes and PCIDs are on, everything must go.
@@ -34,6 +35,7 @@
 
 #include "mm/frame.h"
 #include "mm/port.h"
+#include "mm/tlb_shadow.h"
 
 struct tlb_cpu tlb_cpu;
 
@@ -101,8 +103,11 @@ static bool current_here(const struct tlb_space *space)
 
 static void flush_pages(const struct tlb_batch *b)
 {
-    for (unsigned i = 0; i < b->n_pages; i++)
+    for (unsigned i = 0; i < b->n_pages; i++) {
         port_tlb_page(b->page[i]);
+        if (UNLIKELY(tlb_shadow_on))
+            tlb_shadow_invlpg(b->page[i]);
+    }
     count(&stats.pages, b->n_pages);
 }
 
@@ -117,6 +122,8 @@ static void flush_here(void *batch)
         flush_pages(b);
     } else {
         port_tlb_all(b->space == NULL);
+        if (UNLIKELY(tlb_shadow_on))
+            tlb_shadow_all(b->space == NULL);
         count(b->space == NULL ? &stats.global_alls : &stats.alls, 1);
     }
 }
@@ -126,9 +133,12 @@ static void flush_inactive(struct tlb_batch *b, uint64_t active)
 {
     uint64_t me = (uint64_t)1 << port_cpu();
 
-    if ((active & me) == 0 && tlb_cpu.invpcid && !b->all) {
-        for (unsigned i = 0; i < b->n_pages; i++)
+    if ((active & me) == 0 && tlb_cpu.invpcid && !b->all && b->n_tables == 0) {
+        for (unsigned i = 0; i < b->n_pages; i++) {
             port_tlb_pcid_page(b->space->pcid, b->page[i]);
+            if (UNLIKELY(tlb_shadow_on))
+                tlb_shadow_invpcid(b->space, b->page[i]);
+        }
         active |= me;
     }
     atomic_fetch_or_explicit(&b->space->stale, ~active, memory_order_acq_rel);
@@ -193,6 +203,8 @@ void tlb_batch_close(struct tlb_batch *b)
         flush(b);
         port_irq_restore(irq);
     }
+    if (UNLIKELY(tlb_shadow_on))
+        tlb_shadow_closed(b->space);
     release(b);
     tlb_batch_open(b, b->space);
 }
@@ -200,11 +212,14 @@ void tlb_batch_close(struct tlb_batch *b)
 void tlb_load(struct tlb_space *space, pfn_t root)
 {
     uint64_t me = (uint64_t)1 << port_cpu();
-    bool     stale;
+    bool     stale, keep;
 
     atomic_fetch_or_explicit(&space->active, me, memory_order_acq_rel);
     stale = (atomic_fetch_and_explicit(&space->stale, ~me, memory_order_acq_rel) & me) != 0;
-    port_space_load(root, space->pcid, space->pcid != 0 && !stale); /* 0 is shared: never kept */
+    keep = space->pcid != 0 && !stale; /* 0 is shared: never kept */
+    port_space_load(root, space->pcid, keep);
+    if (UNLIKELY(tlb_shadow_on))
+        tlb_shadow_load(space, keep);
 }
 
 void tlb_unload(struct tlb_space *space)

@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "core/x86/la57.h"
 #include "core/x86/paging.h"
+#include "mm/tlb_shadow.h"
 
 /* ---- walk -------------------------------------------------------------------------------------- */
 
@@ -162,6 +163,28 @@ static err_t tables(unsigned argc, char *argv[])
     return s.n_findings == 0 ? ERR_OK : ERR_CORRUPT;
 }
 
+/* ---- tlb --------------------------------------------------------------------------------------- */
+
+static err_t tlb(unsigned argc, char *argv[])
+{
+    struct tlb_stats        s = tlb_stats();
+    struct tlb_shadow_stats w = tlb_shadow_stats();
+
+    (void)argv;
+    if (argc > 1)
+        return ERR_SYNTAX;
+    kprintf("%llu batches: %llu pages flushed, everything %llu times, with globals %llu times, other CPUs called %llu times\n",
+            ULL(s.batches), ULL(s.pages), ULL(s.alls), ULL(s.global_alls), ULL(s.calls));
+    kprintf("%llu tables and %llu frames given back after a flush; PCIDs %s, INVPCID %s\n", ULL(s.tables), ULL(s.frames),
+            tlb_cpu.pcid ? "on" : "off", tlb_cpu.invpcid ? "on" : "off");
+    if (tlb_shadow_on)
+        kprintf("watched: %llu translations went stale (%llu not followed), %llu flushes MISSING, %llu superfluous\n",
+                ULL(w.changes), ULL(w.lost), ULL(w.missing), ULL(w.superfluous));
+    else
+        kprintf("not watched (tlb.check=1 in octavo.conf watches every flush)\n");
+    return w.missing == 0 ? ERR_OK : ERR_CORRUPT;
+}
+
 /* ---- paging ------------------------------------------------------------------------------------ */
 
 static err_t paging(unsigned argc, char *argv[])
@@ -185,6 +208,7 @@ static err_t paging(unsigned argc, char *argv[])
 const struct command commands_pages[] = {
     { "walk", "ADDRESS", "the way from the top table to what an address maps, entry by entry, in words", walk },
     { "tables", "[START END]", "all that is mapped, as ranges with equal rights; what is dangerous is named", tables },
+    { "tlb", "", "what was flushed from the CPU's memory of translations, and whether a flush was missing", tlb },
     { "paging", "[4|5]", "how many levels the page tables have; with a number, change it while the system runs", paging },
     { NULL, NULL, NULL, NULL },
 };

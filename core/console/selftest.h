@@ -20,6 +20,7 @@ struct selftest {
     X(port)                                                                                                  \
     X(frames)                                                                                                \
     X(paging)                                                                                                \
+    X(tlb)                                                                                        \
     X(access)
 
 #define SELFTEST_DECLARE(name) extern const struct selftest selftest_##name;

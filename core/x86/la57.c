@@ -11,6 +11,7 @@
 #include "core/x86/gdt.h"
 #include "core/x86/insn.h"
 #include "core/x86/paging.h"
+#include "core/x86/pcid.h"
 #include "mm/frame.h"
 
 extern const uint8_t la57_page[];
@@ -44,9 +45,12 @@ static void load(void *arg, pfn_t root)
 {
     const struct change *c = arg;
 
+    bool                 pcid = pcid_pause();
+
     lay_out(c, root);
     ((void (*)(uint64_t *))(uintptr_t)pfn_to_pa(c->low).raw)(part(c->low, la57_parts.rsp));
     gdt_start();
+    pcid_resume(pcid);
 }
 
 static err_t with_root(struct change *c, pfn_t root)

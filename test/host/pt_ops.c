@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "mm/pt.h"
+#include "mm/tlb_shadow.h"
 #include "test/host/port_host.h"
 #include "test/host/sim_mmu.h"
 
@@ -273,8 +274,11 @@ static const char *run_one(const uint8_t *b, int *fail_after)
         snprintf(ops.said, sizeof ops.said, "operation %u: \"%s\", expected \"%s\"", o.what, err_str(err), err_str(want));
         return ops.said;
     }
-    if (b[0] & 0x10)
+    if (b[0] & 0x10) {
         tlb_batch_close(&ops.batch);
+        if (tlb_shadow_stats().missing != 0)
+            return "a flush was missing";
+    }
     return compare_around(o.w, o.first, o.n);
 }
 
@@ -309,12 +313,13 @@ static err_t start(unsigned levels)
     return ERR_OK;
 }
 
-const char *pt_ops_run(const uint8_t *data, size_t n_bytes, unsigned levels, int *fail_after,
+const char *pt_ops_run(const uint8_t *data, size_t n_bytes, unsigned levels, bool shadow, int *fail_after,
                        struct pt_ops_stats *stats)
 {
     const char *wrong = NULL;
 
     ops.stats = stats;
+    tlb_shadow_start(shadow);
     if (start(levels) != ERR_OK)
         return "no frame for the top table";
     for (size_t i = 0; wrong == NULL && (i + 1) * PT_OP_BYTES <= n_bytes; i++) {
@@ -332,6 +337,12 @@ const char *pt_ops_run(const uint8_t *data, size_t n_bytes, unsigned levels, int
         if (pt_unmap(&ops.pt, ops.window[i].start, CELLS * ops.window[i].unit, &ops.batch) != ERR_OK)
             return "the end: a window can't be unmapped";
     tlb_batch_close(&ops.batch);
+    stats->stale += tlb_shadow_stats().changes;
+    stats->superfluous += tlb_shadow_stats().superfluous;
+    stats->lost += tlb_shadow_stats().lost;
+    if (tlb_shadow_stats().missing != 0)
+        return "the end: a flush was missing";
+    tlb_shadow_start(false);
     if (ops.pt.n_tables != 1)
         return "the end: tables are left though nothing is mapped";
     pt_destroy(&ops.pt);
