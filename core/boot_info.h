@@ -16,7 +16,7 @@
 #define BOOT_CONSOLE_SERIAL 1u
 #define BOOT_CONSOLE_SCREEN 2u
 
-/* octavo.conf and LoadOptions, read (docs/config.md lists the keys) */
+/* octavo.conf and LoadOptions, read (efi/config_parse.c lists the keys) */
 struct boot_config {
     char     exec[BOOT_CONFIG_TEXT];   /* console commands to run after boot, "" = none         */
     char     unknown[BOOT_CONFIG_TEXT];/* what was not understood, one complaint a line         */
