@@ -44,10 +44,7 @@
 #define MSR_GS_BASE 0xC0000101u
 #define TAG         "kmain"
 
-static struct machine machine;
 static struct cpu     boot_cpu;
-
-const struct machine *machine_info(void) { return &machine; }
 
 /* must - start-up has no caller to hand an error to: one clear line, and the end */
 static void must(err_t err, const char *what)

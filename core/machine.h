@@ -13,7 +13,10 @@ struct machine {
     uint64_t                boot_services_bytes; /* that came back with stage 4            */
 };
 
-/* machine_info - complete after stage 4; kmain owns it */
-const struct machine *machine_info(void);
+/* Complete after stage 4; only kmain writes it */
+extern struct machine machine;
+
+/* machine_info - the machine, for all who only look */
+static inline const struct machine *machine_info(void) { return &machine; }
 
 #endif

@@ -89,17 +89,17 @@ static void print_sums(const struct mem_map *m)
 
 static err_t map(unsigned argc, char *argv[])
 {
-    const struct machine *machine = machine_info();
+    const struct machine *seen = machine_info();
     bool firmware = argc < 2 || strcmp(argv[1], "firmware") == 0;
     bool normalised = argc < 2 || strcmp(argv[1], "normalised") == 0;
 
     if (argc > 2 || (!firmware && !normalised))
         return ERR_SYNTAX;
     if (firmware)
-        print_firmware_map(machine->boot);
+        print_firmware_map(seen->boot);
     if (normalised) {
-        print_normalised_map(&machine->map);
-        print_sums(&machine->map);
+        print_normalised_map(&seen->map);
+        print_sums(&seen->map);
     }
     return ERR_OK;
 }

@@ -2,7 +2,7 @@
 //
 // core/x86/trap.S - where the CPU enters on an exception or interrupt, and how trap_try comes back
 //
-// Each vector has a stub of 16 bytes that makes the stack look alike for all of them:
+// Each vector has an entry of 16 bytes that makes the stack look alike for all of them:
 //
 //        ss rsp rflags cs rip        pushed by the CPU
 //        error                       pushed by the CPU for some exceptions, else 0 here
@@ -15,8 +15,8 @@
 
 // Exceptions with an error code: SDM 3A table "Protected-Mode Exceptions and Interrupts"
         .balign 16
-        .globl trap_stubs
-trap_stubs:
+        .globl trap_entries
+trap_entries:
         .set vector, 0
         .rept 256
         .balign 16

@@ -31,7 +31,7 @@
 #define RFLAGS_DF ((uint64_t)1 << 10)
 #define RFLAGS_AC ((uint64_t)1 << 18)
 
-extern const uint8_t trap_stubs[TRAP_VECTORS][16];
+extern const uint8_t trap_entries[TRAP_VECTORS][16];
 extern const uint8_t trap_try_abort[];
 bool trap_try_run(void (*fn)(void *arg), void *arg, uint64_t *rsp_out);
 void trap_dispatch(struct trap_frame *f);
@@ -73,7 +73,7 @@ void idt_start(void)
     struct table_register r = { sizeof tr.idt - 1, (uintptr_t)tr.idt };
 
     for (unsigned v = 0; v < TRAP_VECTORS; v++) {
-        uint64_t to = (uintptr_t)trap_stubs[v];
+        uint64_t to = (uintptr_t)trap_entries[v];
 
         tr.idt[v] = (struct gate){
             .offset_low = (uint16_t)to,
