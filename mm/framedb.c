@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mm/framedb.c - records of frames that need one
+ *
+ * Promise     the record of a frame is found in four steps; memory of which no frame has a record costs
+ *             nothing; each table goes with the last record under it.
+ *
+ * Picture     a frame number, 43 bits of it, cut into indices
+ *
+ *               | 9 bits | 9 bits | 9 bits | 9 bits |  7 bits  |
+ *                  root     table    table    table    record in a leaf of 128
+ *
+ *             An entry is the physical address of the table or leaf below, and in its low 12 bits, which
+ *             are 0 in an address, how many entries (records) that has in use: so a table that became empty
+ *             is noticed without looking at it.
+ *
+ * Invariants  I1  an entry is 0, or what is below has at least one entry in use and the entry counts them
+ *             I2  a record is in use exactly if its refs are not 0
+ * Locks       fdb.lock, rank 36, guards the tables; frames for them are taken and given back under it
+ * Failure     ERR_NOMEM leaves everything as it was: tables made on the way that stay empty are given back
+ */
+#include "mm/framedb.h"
+
+#include "mm/frame.h"
+#include "mm/port.h"
+#include "mm/zero.h"
+
+#define LEVELS     4 /* of tables, the root among them */
+#define INDEX_BITS 9
+#define LEAF_BITS  7
+#define COUNT_MASK (PAGE_SIZE - 1)
+
+_Static_assert(sizeof(struct frame_record) << LEAF_BITS == PAGE_SIZE, "a leaf is a frame");
+
+static struct {
+    struct irqlock lock;
+    uint64_t       root[1 << INDEX_BITS]; /* [lock] */
+    uint64_t       n_frames;              /* [lock] tables and leaves, the root not among them */
+} fdb = { .lock = IRQLOCK("framedb", 36) };
+
+/* The way to a record: the entry of each level, and the record */
+struct path {
+    uint64_t            *entry[LEVELS];
+    struct frame_record *record;
+};
+
+static uint64_t *entry_in(uint64_t *table, pfn_t f, unsigned level)
+{
+    return &table[f.idx >> (LEAF_BITS + INDEX_BITS * (LEVELS - 1 - level)) & ((1 << INDEX_BITS) - 1)];
+}
+
+static void *below(uint64_t entry) { return port_ptr(pa(entry & ~COUNT_MASK)); }
+
+/* Follow the path as far as there are tables: true if to the end */
+static bool walk(pfn_t f, struct path *p)
+{
+    uint64_t *table = fdb.root;
+
+    for (unsigned level = 0; level < LEVELS; level++) {
+        p->entry[level] = entry_in(table, f, level);
+        if (*p->entry[level] == 0)
+            return false;
+        table = below(*p->entry[level]);
+    }
+    p->record = (struct frame_record *)(void *)table + (f.idx & ((1 << LEAF_BITS) - 1));
+    return true;
+}
+
+/* From the end of the path upward: what has nothing in use goes, and is one less for the entry above */
+static void prune(struct path *p, unsigned levels)
+{
+    for (unsigned level = levels; level-- > 0 && (*p->entry[level] & COUNT_MASK) == 0;) {
+        if (frame_free_order(pa_to_pfn(pa(*p->entry[level])), 0) != ERR_OK)
+            PANIC("a table of frame records is no block of one frame");
+        *p->entry[level] = 0;
+        fdb.n_frames--;
+        if (level > 0)
+            --*p->entry[level - 1];
+    }
+}
+
+/* A record for f at the end of the path; it did not exist */
+static err_t build(pfn_t f, struct path *p)
+{
+    uint64_t *table = fdb.root;
+
+    for (unsigned level = 0; level < LEVELS; level++) {
+        p->entry[level] = entry_in(table, f, level);
+        if (*p->entry[level] == 0) {
+            pfn_t frame;
+            err_t err = frame_alloc_zeroed(&frame);
+
+            if (err != ERR_OK) {
+                prune(p, level);
+                return err;
+            }
+            *p->entry[level] = pfn_to_pa(frame).raw;
+            fdb.n_frames++;
+            if (level > 0)
+                ++*p->entry[level - 1];
+        }
+        table = below(*p->entry[level]);
+    }
+    ++*p->entry[LEVELS - 1];
+    p->record = (struct frame_record *)(void *)table + (f.idx & ((1 << LEAF_BITS) - 1));
+    *p->record = (struct frame_record){ .refs = 1 };
+    return ERR_OK;
+}
+
+static err_t find_or_build(pfn_t f, struct path *p)
+{
+    if (f.idx >> (LEAF_BITS + INDEX_BITS * LEVELS) != 0)
+        return ERR_INVAL;
+    return walk(f, p) && p->record->refs != 0 ? ERR_OK : build(f, p);
+}
+
+static bool find(pfn_t f, struct path *p)
+{
+    return f.idx >> (LEAF_BITS + INDEX_BITS * LEVELS) == 0 && walk(f, p) && p->record->refs != 0;
+}
+
+static void erase(struct path *p)
+{
+    *p->record = (struct frame_record){ 0 };
+    --*p->entry[LEVELS - 1];
+    prune(p, LEVELS);
+}
+
+err_t framedb_open(pfn_t f, struct frame_record **out)
+{
+    struct path p;
+    uint64_t    flags = irqlock_take(&fdb.lock);
+    err_t       err = find_or_build(f, &p);
+
+    if (err == ERR_OK)
+        *out = p.record;
+    irqlock_drop(&fdb.lock, flags);
+    return err;
+}
+
+struct frame_record *framedb_find(pfn_t f)
+{
+    struct path p;
+    uint64_t    flags = irqlock_take(&fdb.lock);
+    bool        found = find(f, &p);
+
+    irqlock_drop(&fdb.lock, flags);
+    return found ? p.record : NULL;
+}
+
+err_t framedb_close(pfn_t f)
+{
+    struct path p;
+    uint64_t    flags = irqlock_take(&fdb.lock);
+    bool        found = find(f, &p);
+
+    if (found)
+        erase(&p);
+    irqlock_drop(&fdb.lock, flags);
+    return found ? ERR_OK : ERR_NOENT;
+}
+
+err_t framedb_share(pfn_t f)
+{
+    struct path p;
+    uint64_t    flags = irqlock_take(&fdb.lock);
+    err_t       err = find_or_build(f, &p);
+
+    if (err == ERR_OK)
+        p.record->refs++;
+    irqlock_drop(&fdb.lock, flags);
+    return err;
+}
+
+static bool says_nothing(const struct frame_record *r)
+{
+    return r->refs == 1 && r->flags == 0 && r->owner == 0 && r->where == 0 && r->mappings == NULL;
+}
+
+unsigned framedb_unshare(pfn_t f)
+{
+    struct path p;
+    uint64_t    flags = irqlock_take(&fdb.lock);
+    unsigned    left = 0;
+
+    if (find(f, &p)) {
+        left = --p.record->refs;
+        if (left == 0 || says_nothing(p.record))
+            erase(&p);
+    }
+    irqlock_drop(&fdb.lock, flags);
+    return left;
+}
+
+unsigned framedb_refs(pfn_t f)
+{
+    struct path p;
+    uint64_t    flags = irqlock_take(&fdb.lock);
+    unsigned    refs = find(f, &p) ? p.record->refs : 1;
+
+    irqlock_drop(&fdb.lock, flags);
+    return refs;
+}
+
+uint64_t framedb_frames(void)
+{
+    uint64_t flags = irqlock_take(&fdb.lock), n = fdb.n_frames;
+
+    irqlock_drop(&fdb.lock, flags);
+    return n;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mm/framedb.h - records of frames that need one: shared, swapped, mapped in several places
+ *
+ * A frame without a record has one owner, who knows of it. Nothing is spent on such frames.
+ */
+#ifndef MM_FRAMEDB_H
+#define MM_FRAMEDB_H
+
+#include "mm/err.h"
+#include "mm/types.h"
+
+struct frame_record {
+    uint32_t refs;     /* how many share the frame; framedb_share and framedb_unshare count   */
+    uint32_t flags;    /* the owner's                                                         */
+    uint64_t owner;    /* whose it is: number of an address space, say                        */
+    uint64_t where;    /* and where there                                                     */
+    void    *mappings; /* reverse map: what the owner keeps of all places that map it         */
+};
+
+/*
+ * framedb_open - the record of frame f, made if there is none (refs 1, all else 0)
+ *
+ *   out     good until framedb_close(f); who changes what it points to sees to it that nobody else does
+ *
+ *   Errors  ERR_NOMEM  no frame for the tables   ERR_INVAL  beyond 2^43 frames
+ *   Locks   framedb, rank 36; that of a chunk under it
+ *   Cost    32 bytes of a frame for 128 neighbours; that and up to three table frames come and go
+ */
+err_t framedb_open(pfn_t f, struct frame_record **out) MUST_USE;
+
+/* framedb_find - the record of frame f; NULL if it has none */
+struct frame_record *framedb_find(pfn_t f);
+
+/* framedb_close - the record goes; ERR_NOENT if there is none */
+err_t framedb_close(pfn_t f) MUST_USE;
+
+/* framedb_share - one more shares frame f; errors as framedb_open */
+err_t framedb_share(pfn_t f) MUST_USE;
+
+/*
+ * framedb_unshare - one less shares frame f; returns how many are left
+ *
+ *   At 0 the frame is the caller's to free. With one left the record goes, unless it says anything else.
+ */
+unsigned framedb_unshare(pfn_t f);
+
+/* framedb_refs - how many share frame f; 1 without a record */
+unsigned framedb_refs(pfn_t f);
+
+/* framedb_frames - how many frames the records and their tables take now */
+uint64_t framedb_frames(void);
+
+#endif
