@@ -25,6 +25,7 @@ struct boot_config {
     unsigned log_level;                /* enum port_level: what is printed; the log keeps all   */
     unsigned debug_exit_port;          /* QEMU's isa-debug-exit, 0 = there is none: not touched */
     bool     heap_debug, tables_check, tlb_check;
+    unsigned heap_policy;              /* enum heap_policy                                      */
 };
 
 struct boot_framebuffer {

@@ -136,7 +136,9 @@ static void start_mapper(const struct boot_info *b)
 static void start_heap(const struct boot_info *b)
 {
     uint64_t                 began = cpu_rdtsc();
-    const struct heap_config config = { .name = "kernel", .debug = b->config.heap_debug };
+    const struct heap_config config = { .name = "kernel",
+                                         .policy = (enum heap_policy)b->config.heap_policy,
+                                         .debug = b->config.heap_debug };
 
     must(heap_kernel_start(&kernel_pt, &config), "heap");
     stage(3, "heap", cpu_rdtsc() - began);

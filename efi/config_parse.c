@@ -8,6 +8,7 @@
  *   paging         4, 5, auto                              levels of page tables
  *   log            error, warn, info, debug                what is printed of the log
  *   debug_exit     a port number, 0 = none                 QEMU's isa-debug-exit
+ *   heap           default, list, bitmap                   the kernel heap's policy
  *   heap.debug     0, 1                                    red zones, fill patterns, quarantine
  *   tables.check   0, 1                                    page tables through both ways, compared
  *   tlb.check      0, 1                                    every missing flush is named
@@ -136,6 +137,18 @@ static bool parse_log(struct word v, unsigned *out)
     return false;
 }
 
+static bool parse_heap(struct word v, unsigned *out)
+{
+    static const char *const policies[] = { "default", "list", "bitmap" };
+
+    for (unsigned i = 0; i < ARRAY_LEN(policies); i++)
+        if (same(v, policies[i])) {
+            *out = i;
+            return true;
+        }
+    return false;
+}
+
 static bool parse_exec(struct word v, char out[BOOT_CONFIG_TEXT])
 {
     if (v.n >= BOOT_CONFIG_TEXT)
@@ -152,6 +165,7 @@ static void apply(struct boot_config *c, struct word key, struct word value)
               : same(key, "paging")       ? parse_paging(value, &c->paging)
               : same(key, "log")          ? parse_log(value, &c->log_level)
               : same(key, "debug_exit")   ? parse_number(value, 0xFFFF, &c->debug_exit_port)
+              : same(key, "heap")         ? parse_heap(value, &c->heap_policy)
               : same(key, "heap.debug")   ? parse_bool(value, &c->heap_debug)
               : same(key, "tables.check") ? parse_bool(value, &c->tables_check)
               : same(key, "tlb.check")    ? parse_bool(value, &c->tlb_check)

@@ -184,6 +184,33 @@ struct heap_leak {
 /* heap_leaks - returns how many lines of out[room] were filled; with more callers than room, the largest */
 size_t heap_leaks(struct heap *h, struct heap_leak out[], size_t room);
 
+/* A block came (size > 0) or is about to go (size 0) */
+struct heap_event {
+    void  *block;
+    size_t size, align;
+};
+typedef void (*heap_listener_t)(const struct heap_event *event);
+
+/*
+ * heap_trace_on - tell `listener` of every call from now on; heap_trace_off - no longer
+ *
+ *   No other CPU may be in the heap at that moment. The listener must not use the heap.
+ *   Errors  ERR_NOMEM
+ */
+err_t heap_trace_on(struct heap *h, heap_listener_t listener) MUST_USE;
+void  heap_trace_off(struct heap *h);
+
+/*
+ * heap_picture - a character for each KiB from the heap's first page on
+ *
+ *   out     out[n]: '#' slab, full  'o' slab, partly used  '.' slab, empty  '=' extents in use  '-' free
+ *           '*' the heap's own  ' ' not this heap's
+ *   from    first KiB wanted, counted from the heap's first page
+ *
+ *   Returns how many characters were written: fewer than n at the end.
+ */
+size_t heap_picture(struct heap *h, uint64_t from, char out[], size_t n);
+
 /* What an address is, seen from the heap */
 enum heap_what {
     HEAP_NOTHING,      /* no memory of this heap          */

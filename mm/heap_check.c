@@ -241,6 +241,39 @@ size_t heap_class_stats(struct heap *h, struct heap_class_stats out[HEAP_CLASSES
     return n;
 }
 
+/* ---- the picture ----------------------------------------------------------------------------- */
+
+static char picture_of(struct heap *h, uint32_t cell)
+{
+    const struct heap_map *m = h->map;
+    const struct slab     *s = map_slab(m, m->cells[cell]);
+    uint32_t               g = cell * GRAINS_PER_CELL;
+
+    if (s->heap != h)
+        return ' ';
+    if (s->class != CLASS_EXTENT) {
+        uint64_t idle = atomic_load_explicit(&s->free, memory_order_relaxed) | atomic_load_explicit(&s->remote, memory_order_relaxed);
+
+        return idle == 0 ? '#' : idle == s->all ? '.' : 'o';
+    }
+    uint32_t start = extent_around(h, g + GRAINS_PER_CELL / 2); /* what the middle of the cell lies in */
+
+    return start == 0 ? '*' : extent_is_free(h, start) ? '-' : '=';
+}
+
+size_t heap_picture(struct heap *h, uint64_t from, char out[], size_t n)
+{
+    uint64_t flags = heap_lock(h);
+    uint64_t cell = h->page_low * CELLS_PER_PAGE + from;
+    uint64_t end = heap_page_end(h) * CELLS_PER_PAGE;
+    size_t   i = 0;
+
+    for (; i < n && cell < end; i++, cell++)
+        out[i] = picture_of(h, (uint32_t)cell);
+    heap_unlock(h, flags);
+    return i;
+}
+
 /* ---- blocks in use --------------------------------------------------------------------------- */
 
 struct walk {

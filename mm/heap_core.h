@@ -43,6 +43,7 @@ struct heap {
     struct heap_cpu *_Atomic cpu[PORT_CPUS_MAX]; /* [a] set once by their own CPU                 */
 
     struct heap_way     *ways;           /* [q] the long way; NULL: only the core           */
+    struct heap_way     *trace;          /* [h] once made, kept                             */
     struct irqlock       lock;
     const char          *name;           /* [c]                                             */
     bool                 is_debug;       /* [c]                                             */

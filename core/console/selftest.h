@@ -19,6 +19,7 @@ struct selftest {
     X(log)                                                                                                   \
     X(port)                                                                                                  \
     X(frames)                                                                                                \
+    X(heap)                                                                                                  \
     X(paging)                                                                                                \
     X(tlb)                                                                                        \
     X(access)

@@ -41,13 +41,14 @@ static void every_key_is_read(void **state)
 {
     (void)state;
     file("exec = map; frames \r\nconsole=serial\npaging=5\nlog=debug\ndebug_exit=0xf4\n"
-         "heap.debug=1\ntables.check=1\ntlb.check=1");
+         "heap=bitmap\nheap.debug=1\ntables.check=1\ntlb.check=1");
     assert_string_equal(c.exec, "map; frames");
     assert_int_equal(c.console, BOOT_CONSOLE_SERIAL);
     assert_int_equal(c.paging, 5);
     assert_int_equal(c.log_level, PORT_DEBUG);
     assert_int_equal(c.debug_exit_port, 0xf4);
     assert_true(c.heap_debug && c.tables_check && c.tlb_check);
+    assert_int_equal(c.heap_policy, 2);
     assert_string_equal(c.unknown, "");
 }
 
