@@ -120,6 +120,7 @@ static bool open_ways(struct heap *h, const struct heap_config *config)
     if (debug != NULL)
         debug->next = last;
     h->is_debug = config->debug;
+    h->policy = config->policy;
     h->ways = debug != NULL ? debug : last != &heap_way_core ? last : NULL;
     if (h->ways != NULL) {
         h->self = NULL;
@@ -601,7 +602,13 @@ static uint64_t core_trim(struct heap *h)
     return n;
 }
 
-uint64_t heap_trim(struct heap *h) { return h->ways == NULL ? core_trim(h) : h->ways->ops->trim(h->ways, h); }
+/* Caches are slabs on every policy, so the core is trimmed in any case. */
+uint64_t heap_trim(struct heap *h)
+{
+    uint64_t n = h->ways != NULL ? h->ways->ops->trim(h->ways, h) : 0;
+
+    return n + core_trim(h);
+}
 
 /* ---- the core as the last of several ways ------------------------------------------------------- */
 
@@ -622,7 +629,7 @@ static err_t way_free(struct heap_way *w, struct heap *h, void *p, const void *c
 }
 
 static size_t   way_usable(struct heap_way *w, struct heap *h, const void *p) { return (void)w, core_usable(h, p); }
-static uint64_t way_trim(struct heap_way *w, struct heap *h) { return (void)w, core_trim(h); }
+static uint64_t way_trim(struct heap_way *w, struct heap *h) { return (void)w, (void)h, 0; } /* heap_trim does it */
 static err_t    way_check(struct heap_way *w, struct heap *h) { return (void)w, heap_core_check(h); }
 static void     way_close(struct heap_way *w, struct heap *h) { (void)w, (void)h; }
 
@@ -634,6 +641,8 @@ err_t heap_check(struct heap *h) { return h->ways == NULL ? heap_core_check(h) :
 /* Interrupts stay off between the two: fork() has no use for them, and the machine does not fork. */
 void heap_freeze(struct heap *h) NO_LOCK_ANALYSIS { (void)heap_lock(h); }
 void heap_thaw(struct heap *h) NO_LOCK_ANALYSIS { heap_unlock(h, 0); }
+
+enum heap_policy heap_policy(const struct heap *h) { return h->policy; }
 
 const char *heap_policy_name(enum heap_policy policy)
 {

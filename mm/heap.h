@@ -37,6 +37,9 @@ struct heap_config {
     bool             debug;       /* red zones, fill, quarantine, callers (docs/heap-safety.md) */
 };
 
+/* heap_policy - the one it was made with */
+enum heap_policy heap_policy(const struct heap *h);
+
 /* heap_policy_name - "default", "list", "bitmap"; never NULL */
 const char *heap_policy_name(enum heap_policy policy);
 

@@ -46,6 +46,7 @@ struct heap {
     struct heap_way     *trace;          /* [h] once made, kept                             */
     struct irqlock       lock;
     const char          *name;           /* [c]                                             */
+    enum heap_policy     policy;         /* [c]                                             */
     bool                 is_debug;       /* [c]                                             */
     uint32_t             tag;            /* [c] owner of cells that belong to extents       */
     uint32_t             class_size[HEAP_CLASSES]; /* [h] bytes of a slot, 0: unused. Caches come and go */
