@@ -14,7 +14,8 @@ import pytest
 from conftest import ROOT
 
 # Every part the shim can play, from its own table
-PARTS = re.findall(r'^    \{ (?:\.name = )?"([\w-]+)"', open(os.path.join(ROOT, "test/boot/hostile/entry.c")).read(), re.M)
+with open(os.path.join(ROOT, "test/boot/hostile/entry.c")) as source:
+    PARTS = re.findall(r'^    \{ (?:\.name = )?"([\w-]+)"', source.read(), re.M)
 
 # Parts that Octavo refuses, and its sentence
 REFUSED = {
@@ -24,7 +25,8 @@ REFUSED = {
     "dirty-bss": "the firmware did not clear our uninitialised data",
     "no-memory": "the firmware has no memory left for its own memory map",
 }
-HALF_GONE = ["exit-fails-always", "exit-fails-outgrown"]  # nothing may be printed after a call of ExitBootServices, even in vain
+# Parts in which nothing may be printed: ExitBootServices was called, if in vain
+HALF_GONE = ["exit-fails-always", "exit-fails-outgrown"]
 BOCHS = ["x2apic"]  # QEMU's TCG has none
 
 # Parts that show in what Octavo says of its machine
@@ -51,8 +53,8 @@ SAYS = {
     "broken-acpi": r"W \w+: ACPI tables: .*(?s:.*)serial line: by interrupt, keyboard: by interrupt",
 }
 # Parts in which the CPU itself is set up differently go through all self-tests, the others through one
-CPU = ["none", "interrupts", "flags", "wp-off", "nxe-off", "bare-cpu", "full-cpu", "readonly-tables", "nx-data", "4g-only",
-       "la57"]
+CPU = ["none", "interrupts", "flags", "wp-off", "nxe-off", "bare-cpu", "full-cpu", "readonly-tables", "nx-data",
+       "4g-only", "la57"]
 TAKEN_OVER = [part for part in PARTS if part not in REFUSED and part not in HALF_GONE + BOCHS]
 
 

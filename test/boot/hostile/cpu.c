@@ -216,6 +216,8 @@ void cpu_la57(void)
 
     if (!(cpu_id(7, 0).ecx >> 16 & 1))
         hostile_give_up("this CPU has no LA57");
+    if ((UINT64)h.self->ImageBase >> 32 != 0 || cpu_rsp() >> 32 != 0)
+        hostile_give_up("the shim was loaded above 4 GiB, where its 32-bit code cannot run");
     memcpy(gdt, (const void *)gdtr.base, gdtr.limit + 1u);
     memcpy(gdt + gdtr.limit + 1, &code32, sizeof code32);
     pml5[0] = (UINT64)identity_map(false, true) | PTE_P | PTE_W;
