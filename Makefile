@@ -87,8 +87,9 @@ CORE_PORTABLE := efi/config_parse.c core/selftest/port.c core/fmt.c core/dev/key
 LIB_SRC   := $(wildcard mm/*.c) $(CORE_PORTABLE) test/host/port_host.c
 HOST_TOOLS := $(patsubst test/host/tool_%.c,$(B)/host/octavo-%,$(wildcard test/host/tool_*.c))
 TESTS     := $(patsubst test/host/%.c,$(B)/san/%,$(wildcard test/host/test_*.c))
-BENCH_HELP := test/bench/list_buddy.c test/bench/ptrc.c
+BENCH_HELP := $(addprefix test/bench/,list_buddy.c ptrc.c frame_rivals.c)
 TEST_HELP := $(filter-out test/host/port_host.c test/host/test_%.c test/host/tool_%.c,$(wildcard test/host/*.c)) $(BENCH_HELP)
+BENCH_OBJ := $(BENCH_HELP:%.c=$(B)/host/obj/%.o) $(B)/host/obj/test/host/frame_world.o
 BENCHES   := $(patsubst test/bench/bench_%.c,$(B)/host/bench-%,$(wildcard test/bench/bench_*.c))
 host: $(B)/host/liboctavo.a $(HOST_TOOLS) $(B)/host/replay $(B)/host/liboctavo-malloc.so
 # objects: folder, word to show, compiler, flags
@@ -109,7 +110,7 @@ $(B)/tsan/liboctavo.a: $(LIB_SRC:%.c=$(B)/tsan/obj/%.o) $(TEST_HELP:%.c=$(B)/tsa
 $(B)/host/octavo-map: $(B)/host/obj/test/host/map_csv.o
 $(B)/host/octavo-%: $(B)/host/obj/test/host/tool_%.o $(B)/host/liboctavo.a
 	$(Q)$(HOSTCC) -o $@ $^ -pthread
-$(B)/host/bench-%: $(B)/host/obj/test/bench/bench_%.o $(BENCH_HELP:%.c=$(B)/host/obj/%.o) $(B)/host/liboctavo.a
+$(B)/host/bench-%: $(B)/host/obj/test/bench/bench_%.o $(BENCH_OBJ) $(B)/host/liboctavo.a
 	$(Q)$(HOSTCC) -o $@ $^ -pthread
 $(B)/san/test_%: $(B)/san/obj/test/host/test_%.o $(B)/san/liboctavo.a
 	$(Q)$(HOSTCC) -fsanitize=address,undefined -o $@ $^ -lcmocka -pthread
@@ -180,6 +181,11 @@ lint:
 format:
 	$(Q)tools/setup.sh lint
 	$(Q)git ls-files '*.c' '*.h' | xargs clang-format -i
+
+bench:
+	$(Q)tools/setup.sh build run bench
+	$(again) all $(BENCHES)
+	$(Q)test/bench/run.sh
 
 # ---- proofs ------------------------------------------------------------------------------------
 proof:

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# tools/setup.sh PURPOSE... - install exactly what is missing for: build run test lint debug proof
+# tools/setup.sh PURPOSE... - install exactly what is missing for: build run test bench lint debug proof
 #
 # Uses apt, with sudo when not root. Where it cannot, it prints the one command to run and stops with
 # status 1. When nothing is missing it asks nobody and takes a few milliseconds.
@@ -29,6 +29,11 @@ test   bochs                  bochs
 test   bochsbios              /usr/share/bochs/BIOS-bochs-latest
 test   vgabios                /usr/share/vgabios/vgabios.bin
 test   gdb                    gdb
+test   xz-utils               xz
+bench  xz-utils               xz
+bench  libjemalloc2           /usr/lib/x86_64-linux-gnu/libjemalloc.so.2
+bench  libmimalloc2.0         /usr/lib/x86_64-linux-gnu/libmimalloc.so.2.0
+bench  valgrind               valgrind
 lint   clang-tidy             clang-tidy
 lint   clang-format           clang-format
 lint   cppcheck               cppcheck

@@ -28,9 +28,10 @@
 
 #include "mm/bias.h"
 
-#define NONE    UINT64_MAX
-#define ORDERS  (LIST_ORDER_MAX + 1)
+#define NONE      UINT64_MAX
+#define ORDERS    (LIST_ORDER_MAX + 1)
 #define LIST_LOCK 40
+#define LINE      64
 
 /* What a frame's byte says; the lower bits of B_FREE and B_USED are the order */
 #define B_OUTSIDE 0x00 /* no memory                      */
@@ -60,7 +61,11 @@ static struct {
     _Atomic uint64_t wrong[ERR_COUNT];
 } lb;
 
-static inline struct link *link_of(uint64_t f) { return port_ptr(pfn_to_pa(pfn(f))); }
+/* Each frame's links on another line of it: at the start of each they would all fight for a few sets of the cache */
+static inline struct link *link_of(uint64_t f)
+{
+    return port_ptr(pa_add(pfn_to_pa(pfn(f)), f % (PAGE_SIZE / LINE) * LINE));
+}
 
 static inline unsigned zone_number(uint64_t f)
 {

@@ -1,0 +1,30 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# test/bench/run.sh - what `make bench` does: host benchmarks side by side, then the machine in instructions
+#
+# Data goes to build/bench/. What is not installed (jemalloc, mimalloc, valgrind) is left out with a note.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+out=build/bench
+mkdir -p "$out"
+
+echo "== frames, on the host: $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2-), load $(cut -d' ' -f1-3 /proc/loadavg)"
+build/host/bench-frames --csv "$out/frames.csv"
+
+if [ -x build/host/replay ]; then
+    echo
+    echo "== heap, on the host: recorded traces"
+    build/host/replay test/data/traces/*.mtr.xz | tee "$out/heap.txt"
+fi
+
+if command -v valgrind >/dev/null; then
+    echo
+    echo "== frames: cache misses counted by cachegrind"
+    test/bench/cachegrind.sh | tee "$out/cachegrind.csv"
+else
+    echo "run.sh: without valgrind, no cache misses" >&2
+fi
+
+echo
+echo "== in the machine, in instructions"
+ovmf/run.sh --icount --mem 2G --exec bench | tee "$out/machine.txt"
