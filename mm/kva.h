@@ -44,6 +44,8 @@ err_t kva_alloc_stack(uint64_t n_pages, va_t *top) MUST_USE;
  *   base, bytes  physical, any alignment
  *   cache_flag   PTE_CACHE_UC for registers, PTE_CACHE_WC for a framebuffer, ...
  *   out          the pointer to `base`
+ *
+ *   Errors  ERR_ALIAS  the memory is mapped already with another cache type (mm/memtype.h)
  */
 err_t kva_map_device(pa_t base, uint64_t bytes, uint64_t cache_flag, volatile void **out) MUST_USE;
 

@@ -45,6 +45,7 @@
 #include "mm/pt.h"
 
 #include "mm/frame.h"
+#include "mm/memtype.h"
 #include "mm/pt_inside.h"
 
 /* ---- stock ------------------------------------------------------------------------------------ */
@@ -445,6 +446,8 @@ err_t pt_map(struct pt *pt, va_t start, pfn_t frame, uint64_t n_pages, uint64_t 
     if (err == ERR_OK && (frame.idx >= pte_frame_limit() || n_pages > pte_frame_limit() - frame.idx))
         err = ERR_INVAL;
     if (err == ERR_OK)
+        err = memtype_check(frame, n_pages, m.flags & PTE_CACHE);
+    if (err == ERR_OK)
         err = over ? replace(&m, b) : map(&m);
     irqlock_drop(&pt->lock, irq);
     return err;
@@ -464,6 +467,9 @@ err_t pt_map_frames(struct pt *pt, va_t start, const pfn_t frames[], uint64_t n_
         any |= frames[i].idx;
     if (any >= pte_frame_limit())
         err = ERR_INVAL;
+    if ((flags & PTE_CACHE) != PTE_CACHE_WB) /* single frames are RAM: write-back is right */
+        for (uint64_t i = 0; err == ERR_OK && i < n_pages; i++)
+            err = memtype_check(frames[i], 1, flags & PTE_CACHE);
     if (err == ERR_OK)
         err = map(&m);
     irqlock_drop(&pt->lock, irq);

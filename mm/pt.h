@@ -88,6 +88,7 @@ err_t pt_change_levels(struct pt *pt, pfn_t root, void (*load)(void *arg, pfn_t 
  *   Errors  those above; ERR_INVAL for frames beyond MAXPHYADDR, unknown flags, PTE_NX without NX, PTE_U in
  *           the kernel's half, PTE_G in tables that share the kernel's;
  *           ERR_EXISTS  a page is mapped already (without PT_REPLACE)
+ *           ERR_ALIAS   the frames are in use with another cache type (mm/memtype.h)
  *   Locks   takes pt->lock
  *   Cost    about 8 instructions per 4 KiB page in bulk
  */
@@ -120,7 +121,7 @@ err_t pt_release_marked(struct pt *pt, va_t start, uint64_t n_pages, uint64_t ma
 /*
  * pt_protect - the pages of the range that are mapped get these flags; holes are no error
  *
- *   flags   as for pt_map(): W, U, G, NX, key and cache type are replaced. A, D and software's bits stay.
+ *   flags   as for pt_map(): W, U, G, NX and key are replaced. The cache type, A, D and software's bits stay.
  */
 err_t pt_protect(struct pt *pt, va_t start, uint64_t n_pages, uint64_t flags, struct tlb_batch *b) MUST_USE;
 

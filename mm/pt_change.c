@@ -199,7 +199,7 @@ err_t pt_release_marked(struct pt *pt, va_t start, uint64_t n_pages, uint64_t ma
 
 /* ---- protect ---------------------------------------------------------------------------------- */
 
-#define PROTECT_BITS (PTE_W | PTE_U | PTE_G | PTE_NX | PTE_KEY | PTE_CACHE)
+#define PROTECT_BITS (PTE_W | PTE_U | PTE_G | PTE_NX | PTE_KEY)
 
 struct protect {
     struct pt        *pt;
@@ -207,12 +207,14 @@ struct protect {
     uint64_t          flags;
 };
 
-/* n entries of one level with the same bits to keep and to set; lists what a CPU may hold wrongly. */
-static void protect_run(struct protect *p, pte_cell *c, unsigned n, uint64_t page, unsigned level, uint64_t bits,
-                        uint64_t set)
+/* n neighbouring entries; lists what a CPU may hold wrongly afterwards. */
+static void protect_run(struct protect *p, pte_cell *c, unsigned n, uint64_t page, unsigned level)
 {
-    uint64_t any = 0, all = ~(uint64_t)0;
+    const uint64_t bits = PROTECT_BITS, set = p->flags;
+    uint64_t       any = 0, all = ~(uint64_t)0;
 
+    for (unsigned i = 0; UNLIKELY(tlb_shadow_on) && n > 1 && i < n; i++) /* it wants to see each of them */
+        protect_run(p, &c[i], 1, page + i * level_pages(level), level);
     for (unsigned i = 0; i < n; i++) {
         uint64_t old = atomic_load_explicit(&c[i].raw, memory_order_relaxed);
 
@@ -223,10 +225,11 @@ static void protect_run(struct protect *p, pte_cell *c, unsigned n, uint64_t pag
             i--; /* the CPU has just set A or D: once more */
             continue;
         }
-        note_page(p->pt, p->batch, page + i * level_pages(level), level, (pte_t){ old }, (pte_t){ (old & ~bits) | set });
         any |= old;
         all &= old;
     }
+    if (any != 0)
+        note_page(p->pt, p->batch, page, level, (pte_t){ any }, (pte_t){ (any & ~bits) | set });
     if (any == 0 || !tlb_must_flush(any & bits & ~set, set & ~all))
         return;
     if (n > tlb_room(p->batch))
@@ -240,7 +243,7 @@ static void protect_run(struct protect *p, pte_cell *c, unsigned n, uint64_t pag
 static void protect_span(struct protect *p, pte_cell *cells, unsigned level, uint64_t page, uint64_t end)
 {
     if (level == LEVEL_4K) {
-        protect_run(p, &cells[pt_index(page, level)], (unsigned)(end - page), page, level, PROTECT_BITS, p->flags);
+        protect_run(p, &cells[pt_index(page, level)], (unsigned)(end - page), page, level);
         return;
     }
     for (uint64_t next; page < end; page = next) {
@@ -250,9 +253,8 @@ static void protect_span(struct protect *p, pte_cell *cells, unsigned level, uin
         next = next_page(page, end, level);
         if (!pte_present(e))
             continue;
-        if (pte_is_leaf(e, level)) /* the PAT bit has another place here, and bit 7 says that this is a page */
-            protect_run(p, cell, 1, page, level, (PROTECT_BITS & ~PTE_PAT) | PTE_PAT_LARGE,
-                        pte_leaf(pfn(0), p->flags, level).raw & ~(PTE_P | PTE_PS));
+        if (pte_is_leaf(e, level))
+            protect_run(p, cell, 1, page, level);
         else
             protect_span(p, pt_cells(p->pt, pte_frame(e, level), page, level - 1), level - 1, page, next);
     }

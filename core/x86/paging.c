@@ -22,6 +22,7 @@
 #include "core/x86/image.h"
 #include "core/x86/insn.h"
 #include "mm/layout.h"
+#include "mm/memtype.h"
 
 #define MSR_EFER  0xC0000080u
 #define MSR_PAT   0x277u
@@ -79,6 +80,9 @@ static err_t map_direct(pfn_t start, pfn_t end)
     va_t at = va_add(slot_base(SLOT_DIRECT, kernel_pt.levels), pfn_to_pa(start).raw);
 
     direct_bytes += (end.idx - start.idx) << PAGE_SHIFT;
+    err_t err = memtype_take(start, end.idx - start.idx, PTE_CACHE_WB);
+    if (err != ERR_OK)
+        return err;
     return pt_map(&kernel_pt, at, start, end.idx - start.idx, PTE_W | PTE_G | PTE_NX, NULL);
 }
 

@@ -182,7 +182,7 @@ static err_t do_protect(const struct op *o)
 
     for (uint64_t i = 0; err == ERR_OK && i < o->n; i++)
         if (o->w->cell[o->first + i].mapped)
-            o->w->cell[o->first + i].flags = o->flags;
+            o->w->cell[o->first + i].flags = (o->flags & ~PTE_CACHE) | (o->w->cell[o->first + i].flags & PTE_CACHE);
     return err;
 }
 

@@ -111,6 +111,19 @@ static void devices_keep_their_offset_and_cache_type(void **state)
     assert_int_equal(kva_free(va_add(range.start, 0x234)), ERR_OK);
 }
 
+static void a_second_cache_type_is_refused(void **state)
+{
+    (void)state;
+    volatile void *uc, *wc;
+
+    assert_int_equal(kva_map_device(pa(0x5000), 0x3000, PTE_CACHE_UC, &uc), ERR_OK);
+    assert_int_equal(kva_map_device(pa(0x7000), 0x3000, PTE_CACHE_WC, &wc), ERR_ALIAS);
+    assert_int_equal(pt_map(&pt, slot_base(SLOT_DYNAMIC + 1, 4), pfn(7), 1, PTE_W, NULL), ERR_ALIAS);
+    assert_int_equal(kva_free(va_add(slot_base(SLOT_DYNAMIC, 4), PAGE_SIZE)), ERR_OK);
+    assert_int_equal(kva_map_device(pa(0x7000), 0x3000, PTE_CACHE_WC, &wc), ERR_OK);
+    assert_int_equal(kva_free(va_add(slot_base(SLOT_DYNAMIC, 4), PAGE_SIZE)), ERR_OK);
+}
+
 static void a_guard_page_is_known_as_one(void **state)
 {
     (void)state;
@@ -318,6 +331,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(memory_has_guard_pages_on_both_sides), TEST(large_memory_uses_large_pages),
         TEST(devices_keep_their_offset_and_cache_type), TEST(a_guard_page_is_known_as_one),
+        TEST(a_second_cache_type_is_refused),
         TEST(growing_keeps_every_frame), TEST(a_large_page_is_not_cut_by_shrinking),
         TEST(growing_out_of_frames_loses_nothing), TEST(out_of_frames_changes_nothing), TEST(the_tree_agrees_with_a_map_of_pages),
     };

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mm/memtype.c - one cache type for each frame
+ *
+ * Promise     A frame that is mapped write-back is not mapped uncached as well, nor the other way round.
+ *
+ * Picture     frames     0x100 ......... 0x8000      0xfd000 .. 0xfd200      0xfee00
+ *             type       WB (direct map)             WC (framebuffer)        UC (local APIC)
+ *             users      1                           1                       1
+ *
+ *             Ranges are sorted and disjoint. Taking splits them at its ends, adds one user to what is
+ *             there and fills the gaps; giving takes a user away, and a range without users is gone.
+ *
+ * Invariants  M1  ranges are sorted, disjoint and not empty      M2  each has a user
+ *
+ * Locks       mt.lock (rank 32): tables are held against it under their own
+ *
+ * Failure     decided before anything is changed: at most two ranges more for the ends, and one for each gap.
+ *
+ * Sources     SDM 3A "Programming the PAT": aliasing of different types is undefined
+ */
+#include "mm/memtype.h"
+
+#include "mm/port.h"
+
+struct typed {
+    uint64_t start, end; /* frames */
+    uint64_t cache;
+    uint64_t users;
+};
+
+static struct {
+    struct irqlock lock;
+    struct typed   range[MEMTYPE_RANGES]; /* [lock] M1, M2 */
+    unsigned       n;
+} mt = { .lock = IRQLOCK("memtype", 32) };
+
+/* The first range that ends behind this frame */
+static unsigned find(uint64_t frame)
+{
+    unsigned i = 0;
+
+    while (i < mt.n && mt.range[i].end <= frame)
+        i++;
+    return i;
+}
+
+static err_t check(uint64_t start, uint64_t end, uint64_t cache)
+{
+    for (unsigned i = find(start); i < mt.n && mt.range[i].start < end; i++)
+        if (mt.range[i].cache != cache)
+            return ERR_ALIAS;
+    return ERR_OK;
+}
+
+static void insert(unsigned at, struct typed r)
+{
+    ASSERT(mt.n < MEMTYPE_RANGES);
+    for (unsigned i = mt.n++; i > at; i--)
+        mt.range[i] = mt.range[i - 1];
+    mt.range[at] = r;
+}
+
+static void drop(unsigned at)
+{
+    mt.n--;
+    for (unsigned i = at; i < mt.n; i++)
+        mt.range[i] = mt.range[i + 1];
+}
+
+/* No range reaches across this frame afterwards. */
+static void split(uint64_t frame)
+{
+    unsigned i = find(frame);
+
+    if (i < mt.n && mt.range[i].start < frame) {
+        struct typed behind = mt.range[i];
+
+        behind.start = mt.range[i].end = frame;
+        insert(i + 1, behind);
+    }
+}
+
+/* Neighbours that have become alike are one range again. */
+static void merge(uint64_t start, uint64_t end)
+{
+    unsigned i = find(start);
+
+    for (i = i > 0 ? i - 1 : 0; i + 1 < mt.n && mt.range[i].end <= end;) {
+        struct typed *a = &mt.range[i], *b = &mt.range[i + 1];
+
+        if (a->end == b->start && a->cache == b->cache && a->users == b->users) {
+            a->end = b->end;
+            drop(i + 1);
+        } else {
+            i++;
+        }
+    }
+}
+
+static err_t take(uint64_t start, uint64_t end, uint64_t cache)
+{
+    unsigned inside = 0;
+    err_t    err = check(start, end, cache);
+
+    for (unsigned i = find(start); i < mt.n && mt.range[i].start < end; i++)
+        inside++;
+    if (err == ERR_OK && mt.n + inside + 3 > MEMTYPE_RANGES)
+        err = ERR_NOMEM;
+    if (err != ERR_OK)
+        return err;
+    split(start);
+    split(end);
+    for (uint64_t at = start; at < end;) {
+        unsigned i = find(at);
+
+        if (i < mt.n && mt.range[i].start == at)
+            mt.range[i].users++;
+        else
+            insert(i, (struct typed){ at, i < mt.n ? min_u64(end, mt.range[i].start) : end, cache, 1 });
+        at = mt.range[i].end;
+    }
+    merge(start, end);
+    return ERR_OK;
+}
+
+err_t memtype_take(pfn_t first, uint64_t n, uint64_t cache)
+{
+    uint64_t irq = irqlock_take(&mt.lock);
+    err_t    err = take(first.idx, first.idx + n, cache);
+
+    irqlock_drop(&mt.lock, irq);
+    return err;
+}
+
+void memtype_give(pfn_t first, uint64_t n)
+{
+    uint64_t irq = irqlock_take(&mt.lock), start = first.idx, end = first.idx + n;
+
+    ASSERT(mt.n + 2 <= MEMTYPE_RANGES);
+    split(start);
+    split(end);
+    for (unsigned i = find(start); i < mt.n && mt.range[i].start < end;) {
+        if (--mt.range[i].users == 0)
+            drop(i);
+        else
+            i++;
+    }
+    merge(start, end);
+    irqlock_drop(&mt.lock, irq);
+}
+
+err_t memtype_check(pfn_t first, uint64_t n, uint64_t cache)
+{
+    uint64_t irq;
+    err_t    err;
+
+    if (mt.n == 0)
+        return ERR_OK;
+    irq = irqlock_take(&mt.lock);
+    err = check(first.idx, first.idx + n, cache);
+    irqlock_drop(&mt.lock, irq);
+    return err;
+}
