@@ -23,7 +23,7 @@ import z3
 import ir
 import symbolic
 
-TIMEOUT_MS = 60000
+TIMEOUT_MS = 300000
 SPECS = []      # (function, what is proved of it, cases, specification)
 
 
@@ -85,7 +85,8 @@ class Proof:
         """Proves a condition under all that was given."""
         self.total += 1
         s = symbolic.solver(TIMEOUT_MS)
-        s.add(*self.assumptions, z3.Not(condition))
+        for c in (*self.assumptions, z3.Not(condition)):
+            s.add(z3.simplify(c, expand_select_store=True, expand_select_ite=True))
         answer = s.check()
         if answer != z3.unsat:
             raise NotProved(f"{text}: {'for ' + self.example(s.model()) if answer == z3.sat else 'no answer'}")
@@ -140,9 +141,8 @@ class Proof:
                 self.goal("equivalent", mine.memory[region][k] == other.memory[region][k])
 
     def example(self, model):
-        return ", ".join(f"{d.name()} = {model[d].as_long():#x}" if z3.is_bv_value(model[d]) else f"{d.name()} = {model[d]}"
-                         for d in model.decls() if not d.name().startswith("&") and d.arity() == 0
-                         and (z3.is_bv_value(model[d]) or z3.is_bool(model[d])))[:400]
+        return ", ".join(f"{d.name()} = {model[d].as_long():#x}" for d in model.decls()
+                         if not d.name().startswith("&") and d.arity() == 0 and z3.is_bv_value(model[d]))[:400]
 
 
 def prove(modules, function, cases, body, original=None):
@@ -154,9 +154,9 @@ def prove(modules, function, cases, body, original=None):
             body(p) if case is None else body(p, case)
             p.possible()
             proved, total = proved + p.proved, total + p.total
-        except (NotProved, symbolic.Unsupported, SyntaxError) as why:
+        except (NotProved, symbolic.Unsupported, SyntaxError, z3.Z3Exception, KeyError) as why:
             where = "" if case is None else f"[{case}] "
-            return proved + p.proved, total + max(p.total, p.proved + 1), where + str(why)
+            return proved + p.proved, total + max(p.total, p.proved + 1), (where + str(why))[:600]
     return proved, total, None
 
 

@@ -73,7 +73,7 @@ def merge(states):
                 mine, bad = other.values[name]
                 values[name] = (choose(other.path, mine, expression), choose(other.path, bad, poison))
         memory = {}
-        for name in first.memory.keys() | other.memory.keys():
+        for name in {**first.memory, **other.memory}:
             a, b = first.memory.get(name), other.memory.get(name)
             memory[name] = a if b is None else b if a is None else choose(other.path, b, a)
         first = State(z3.simplify(z3.Or(first.path, other.path)), values, memory)
@@ -86,6 +86,7 @@ class Machine:
     def __init__(self, modules, assumptions, timeout_ms=20000):
         self.modules, self.assumptions, self.timeout_ms = modules, assumptions, timeout_ms
         self.regions, self.initial, self.undefined, self.fresh = {}, {}, [], 0
+        self.on_load = lambda region, index, word: []   # what a specification knows of a word that is read
 
     # ---- memory -----------------------------------------------------------------------------------
 
@@ -161,6 +162,7 @@ class Machine:
             return self.load_table(region, pointer, bits, state)
         region, index, low = self.place(pointer, size // 8, state)
         word = z3.simplify(z3.Select(state.memory[region.name], index))
+        self.assumptions += self.on_load(region.name, index, word)
         value = word if size == 64 else z3.simplify(z3.Extract(low + bits - 1, low, word))
         return value == 1 if bits == 1 else value
 
