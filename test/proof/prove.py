@@ -55,7 +55,7 @@ class Proof:
         return z3.BitVec(name, bits)
 
     def given(self, *conditions):
-        self.assumptions += conditions
+        self.assumptions += [z3.BoolVal(c) if isinstance(c, bool) else c for c in conditions]
 
     def region(self, name, size, contents=None):
         """Memory of so many bytes, a multiple of 8; the address of its first byte."""
