@@ -89,7 +89,8 @@ HOST_TOOLS := $(patsubst test/host/tool_%.c,$(B)/host/octavo-%,$(wildcard test/h
 TESTS     := $(patsubst test/host/%.c,$(B)/san/%,$(wildcard test/host/test_*.c))
 BENCH_HELP := $(addprefix test/bench/,list_buddy.c ptrc.c frame_rivals.c)
 TEST_HELP := $(filter-out test/host/port_host.c test/host/test_%.c test/host/tool_%.c,$(wildcard test/host/*.c)) $(BENCH_HELP)
-BENCH_OBJ := $(BENCH_HELP:%.c=$(B)/host/obj/%.o) $(B)/host/obj/test/host/frame_world.o
+# Optimised across files, as a kernel would be: a call of a port function costs as much as taking a frame.
+BENCH_OBJ := $(patsubst %.c,$(B)/lto/obj/%.o,$(BENCH_HELP) test/host/frame_world.c $(LIB_SRC))
 BENCHES   := $(patsubst test/bench/bench_%.c,$(B)/host/bench-%,$(wildcard test/bench/bench_*.c))
 host: $(B)/host/liboctavo.a $(HOST_TOOLS) $(B)/host/replay $(B)/host/liboctavo-malloc.so
 # objects: folder, word to show, compiler, flags
@@ -99,6 +100,7 @@ $(B)/$(1)/%.o: %.c Makefile
 	$$(Q)mkdir -p $$(@D) && $(3) $(4) -MMD -MP -c $$< -o $$@
 endef
 $(eval $(call objects,host/obj,HOSTCC,$(HOSTCC),$(HOST_CFLAGS)))
+$(eval $(call objects,lto/obj,LTO,$(HOSTCC),$(HOST_CFLAGS) -flto))
 $(eval $(call objects,san/obj,SAN,$(HOSTCC),$(SAN_CFLAGS)))
 $(eval $(call objects,tsan/obj,TSAN,$(HOSTCC),$(TSAN_CFLAGS)))
 $(eval $(call objects,fuzz/obj,FUZZ,$(CLANG),$(SAN_CFLAGS) -fsanitize=fuzzer-no-link))
@@ -110,8 +112,8 @@ $(B)/tsan/liboctavo.a: $(LIB_SRC:%.c=$(B)/tsan/obj/%.o) $(TEST_HELP:%.c=$(B)/tsa
 $(B)/host/octavo-map: $(B)/host/obj/test/host/map_csv.o
 $(B)/host/octavo-%: $(B)/host/obj/test/host/tool_%.o $(B)/host/liboctavo.a
 	$(Q)$(HOSTCC) -o $@ $^ -pthread
-$(B)/host/bench-%: $(B)/host/obj/test/bench/bench_%.o $(BENCH_OBJ) $(B)/host/liboctavo.a
-	$(Q)$(HOSTCC) -o $@ $^ -pthread
+$(B)/host/bench-%: $(B)/lto/obj/test/bench/bench_%.o $(BENCH_OBJ)
+	$(Q)$(HOSTCC) $(HOST_CFLAGS) -flto -o $@ $^ -pthread
 $(B)/san/test_%: $(B)/san/obj/test/host/test_%.o $(B)/san/liboctavo.a
 	$(Q)$(HOSTCC) -fsanitize=address,undefined -o $@ $^ -lcmocka -pthread
 # Tests with several CPUs are built with ThreadSanitizer instead.

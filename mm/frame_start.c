@@ -48,22 +48,36 @@ static uint64_t taken_end(const struct taken *t, uint64_t at, uint64_t end)
     return 0;
 }
 
-/* The lowest place for bitmaps in [lo, hi) */
+/* The lowest place for bitmaps in [lo, hi) where nothing is taken */
+static bool room_in(const struct taken *t, uint64_t lo, uint64_t hi, uint64_t *out)
+{
+    uint64_t next;
+
+    while (lo + MAPS_FRAMES <= hi && (next = taken_end(t, lo, lo + MAPS_FRAMES)) != 0)
+        lo = next;
+    *out = lo;
+    return lo + MAPS_FRAMES <= hi;
+}
+
+#define LARGE_FRAMES ((uint64_t)1 << 9) /* of a block of 2 MiB */
+
+/*
+ * The lowest place for bitmaps in the free ranges of [lo, hi): at an end of a range, where no block of 2 MiB
+ * is spoilt by it, if there is such a place
+ */
 static bool room_for_maps(const struct mem_map *map, const struct taken *t, uint64_t lo, uint64_t hi, uint64_t *out)
 {
-    for (size_t i = 0; i < map->n; i++) {
-        const struct mem_range *r = &map->ranges[i];
-        uint64_t                at = max_u64(r->start.idx, lo), end = min_u64(r->end.idx, hi), next;
+    for (unsigned spoil = 0; spoil < 2; spoil++)
+        for (size_t i = 0; i < map->n; i++) {
+            uint64_t at = max_u64(map->ranges[i].start.idx, lo), end = min_u64(map->ranges[i].end.idx, hi);
 
-        if (r->kind != MEM_FREE)
-            continue;
-        while (at + MAPS_FRAMES <= end && (next = taken_end(t, at, at + MAPS_FRAMES)) != 0)
-            at = next;
-        if (at + MAPS_FRAMES <= end) {
-            *out = at;
-            return true;
+            if (map->ranges[i].kind != MEM_FREE || at >= end)
+                continue;
+            if (spoil != 0 ? room_in(t, at, end, out)
+                           : room_in(t, at, min_u64(end, align_up(at, LARGE_FRAMES)), out) ||
+                                 room_in(t, max_u64(at, align_down(end, LARGE_FRAMES)), end, out))
+                return true;
         }
-    }
     return false;
 }
 
