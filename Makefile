@@ -167,9 +167,9 @@ test test-host test-boot:
 	$(again) $(NEEDS)
 	$(Q)$(PYTHON) test/run.py $(if $(T),-k '$(T)') $(subst test-,,$(filter test-%,$@))
 bench:
-	$(Q)tools/setup.sh build run
+	$(Q)tools/setup.sh build run bench
 	$(again) all $(BENCHES)
-	$(Q)set -e; for b in $(BENCHES); do $$b; done
+	$(Q)test/bench/run.sh
 # Finds stay in build/fuzz/corpus; what crashes is left as build/fuzz/<name>-crash-*.
 fuzz:
 	$(Q)tools/setup.sh build test
@@ -183,11 +183,6 @@ lint:
 format:
 	$(Q)tools/setup.sh lint
 	$(Q)git ls-files '*.c' '*.h' | xargs clang-format -i
-
-bench:
-	$(Q)tools/setup.sh build run bench
-	$(again) all $(BENCHES)
-	$(Q)test/bench/run.sh
 
 # ---- proofs ------------------------------------------------------------------------------------
 proof:

@@ -4,7 +4,8 @@
  *
  *   bench-frames [--rounds N] [--csv FILE] [--gib 1|64]    everything, as a table with the bars beside it
  *   bench-frames --quick                                   only what is not time; status 1 if a bar is missed
- *   bench-frames --only ALLOCATOR WORKLOAD                 once, for cachegrind and the like
+ *   bench-frames --facts                                   memory touched, metadata, large blocks during churn: CSV
+ *   bench-frames --only ALLOCATOR WORKLOAD                 once, for cachegrind and the like; says how many calls
  *
  * Times are the thread's own CPU time, the shortest of all rounds, less what the loop itself costs (measured
  * with an allocator that does nothing). docs/benchmarks.md says what the workloads are.
@@ -42,10 +43,12 @@ static inline err_t nothing_free(pfn_t f, unsigned order)
     return ERR_OK;
 }
 
+static bool with_large_pages = true;
+
 /* Large pages under the simulated memory, as under a kernel's direct map; what is never touched costs nothing */
 static void large_pages(uint64_t n)
 {
-    if (n <= 2 * GIB >> PAGE_SHIFT)
+    if (with_large_pages && n <= 2 * GIB >> PAGE_SHIFT)
         (void)madvise(port_ptr(pfn_to_pa(pfn(FIRST))), n << PAGE_SHIFT, MADV_HUGEPAGE);
 }
 
@@ -415,6 +418,52 @@ static int quick(void)
     return missed == 0 ? 0 : 1;
 }
 
+/* Frames of the simulated memory that were ever written: the host gave pages to these alone */
+static uint64_t touched(uint64_t n)
+{
+    unsigned char *resident = work_array(n);
+    uint64_t       count = 0;
+
+    if (mincore(port_ptr(pfn_to_pa(pfn(FIRST))), n << PAGE_SHIFT, resident) != 0)
+        abort();
+    for (uint64_t i = 0; i < n; i++)
+        count += resident[i] & 1;
+    munmap(resident, n);
+    return count;
+}
+
+static void churn_round(unsigned round, uint64_t huge)
+{
+    printf("churn,%s,%u,%llu\n", allocators[current].ops->name, round + 1, ULL(huge));
+}
+
+/* What needs no clock: a line for each, `fact,allocator,x,value` */
+static int facts(void)
+{
+    struct mem_range range = FREE_RAM(FIRST, GIB >> PAGE_SHIFT);
+    struct mem_map   map = { .ranges = &range, .n = 1 };
+    struct work      w;
+
+    with_large_pages = false;
+    work_open(&w, GIB >> PAGE_SHIFT, discard);
+    puts("fact,allocator,x,value");
+    printf("metadata,octavo,0,%llu\n", ULL(frame_state_bytes(&map) + 17 * PAGE_SIZE));
+    printf("metadata,list,0,%llu\n", ULL(list_state_bytes(&map) - FIRST));
+    for (enum who who = OCTAVO; who <= LIST; who++) {
+        allocators[who].ops->open(w.n);
+        run(&w, who, W_huge);
+        printf("touched,%s,huge,%llu\n", allocators[who].ops->name, ULL(touched(w.n)));
+        run(&w, who, W_singles);
+        printf("touched,%s,singles,%llu\n", allocators[who].ops->name, ULL(touched(w.n)));
+        w.round = churn_round;
+        run(&w, who, W_churn50);
+        w.round = NULL;
+        allocators[who].ops->close();
+    }
+    work_close(&w);
+    return 0;
+}
+
 static int only(const char *name, const char *workload)
 {
     static const char *const names[] = {
@@ -432,6 +481,8 @@ static int only(const char *name, const char *workload)
                 run(&w, who, which);
                 allocators[who].ops->close();
                 work_close(&w);
+                if (who == NOTHING)
+                    printf("%llu\n", ULL(2 * next_nothing)); /* all that is taken is given back */
                 return 0;
             }
     fprintf(stderr, "bench-frames: no allocator %s or no workload %s\n", name, workload);
@@ -447,6 +498,8 @@ int main(int argc, char *argv[])
     ptrc_read(&trace, TRACE);
     if (argc == 2 && strcmp(argv[1], "--quick") == 0)
         return quick();
+    if (argc == 2 && strcmp(argv[1], "--facts") == 0)
+        return facts();
     rivals_load(argv);
     if (argc == 4 && strcmp(argv[1], "--only") == 0)
         return only(argv[2], argv[3]);
@@ -461,7 +514,7 @@ int main(int argc, char *argv[])
             rounds = 0;
     }
     if (argc % 2 == 0 || rounds == 0 || rounds > ROUNDS_MAX || (gib != 0 && gib != 1 && gib != 64)) {
-        fputs("usage: bench-frames [--rounds N] [--csv FILE] [--gib 1|64] | --quick | --only ALLOCATOR WORKLOAD\n", stderr);
+        fputs("usage: bench-frames [--rounds N] [--csv FILE] [--gib 1|64] | --quick | --facts | --only ALLOCATOR WORKLOAD\n", stderr);
         return 2;
     }
 

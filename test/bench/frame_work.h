@@ -72,6 +72,7 @@ struct work {
     uint32_t *calls;   /* calls[n_calls]: ticks of single calls, for the worst one */
     uint64_t n_calls;
     double   tick_ns;
+    void (*round)(unsigned round, uint64_t huge); /* NULL, or told after each round of churn */
     uint64_t seed;
 };
 
@@ -340,6 +341,8 @@ INLINED void work_churn(struct work *w, const struct frame_ops *o, enum metric b
         }
         if (work_take(w, o, 0, tenth, 0) != tenth)
             work_must(ERR_NOMEM, "churn");
+        if (w->round != NULL)
+            w->round(round, work_huge_left(o));
     }
     if (percent == 50)
         w->sample(M_CHURN, (work_now() - begun) / (double)calls);
@@ -460,7 +463,7 @@ INLINED void work_worst(struct work *w, const struct frame_ops *o)
 /* ---- all of them, by number --------------------------------------------------------------------------- */
 
 #define WORKLOADS(X) \
-    X(singles) X(pairs) X(half) X(huge) X(mix60) X(mix85) X(shares) X(churn50) X(churn25) X(churn10) X(trace) X(tight) X(worst)
+    X(none) X(singles) X(pairs) X(half) X(huge) X(mix60) X(mix85) X(shares) X(churn50) X(churn25) X(churn10) X(trace) X(tight) X(worst)
 
 enum workload {
 #define WORKLOAD_NAME(name) W_##name,

@@ -10,6 +10,7 @@ mkdir -p "$out"
 
 echo "== frames, on the host: $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2-), load $(cut -d' ' -f1-3 /proc/loadavg)"
 build/host/bench-frames --csv "$out/frames.csv"
+build/host/bench-frames --facts >"$out/facts.csv"
 
 if [ -x build/host/replay ]; then
     echo
@@ -24,6 +25,8 @@ if command -v valgrind >/dev/null; then
 else
     echo "run.sh: without valgrind, no cache misses" >&2
 fi
+
+tools/plot.py "$out" "$out"
 
 echo
 echo "== in the machine, in instructions"
