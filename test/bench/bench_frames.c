@@ -181,7 +181,7 @@ static void sample(enum metric m, double value)
 
 static bool is_time(enum metric m) { return strncmp(metrics[m].unit, "ns/", 3) == 0; }
 
-/* The figure of the table: the shortest time; the median of what has outliers; the worst of what must not vary */
+/* The figure of the table: the best time; the median of what has outliers; the worst of what must not vary */
 static double figure(enum metric m, enum who who)
 {
     const struct samples *s = &samples[m][who], *loop = &samples[m][NOTHING];
@@ -191,7 +191,9 @@ static double figure(enum metric m, enum who who)
 
         return net > 0 ? net : 0;
     }
-    if (m == M_WORST || m == M_WORST_ALL || m == M_THREADS)
+    if (m == M_THREADS) /* anybody else at work on the cores only lowers it */
+        return s->v[s->n - 1];
+    if (m == M_WORST || m == M_WORST_ALL)
         return s->v[s->n / 2];
     return metrics[m].more ? s->v[0] : s->v[s->n - 1];
 }

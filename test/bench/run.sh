@@ -26,7 +26,7 @@ else
     echo "run.sh: without valgrind, no cache misses" >&2
 fi
 
-tools/plot.py "$out" "$out"
+tools/plot.py "$out" "$out/plots"
 
 echo
 echo "== in the machine, in instructions"
