@@ -405,7 +405,7 @@ static inline int work_compare(const void *a, const void *b)
 /* Reading the clock is taken off. The worst of a whole run may be an interrupt of the host. */
 static inline void work_worst_of(struct work *w, uint64_t n, double *p999, double *worst)
 {
-    uint64_t clock = UINT64_MAX;
+    uint64_t clock = UINT64_MAX, in_a_thousand = n - 1 - n / 1000;
 
     for (unsigned i = 0; i < 1000; i++) {
         uint64_t begun = work_ticks();
@@ -414,7 +414,7 @@ static inline void work_worst_of(struct work *w, uint64_t n, double *p999, doubl
     }
     qsort(w->calls, n, sizeof *w->calls, work_compare);
 
-    double at = (double)w->calls[n - 1 - n / 1000] * w->tick_ns - (double)clock * w->tick_ns;
+    double at = (double)w->calls[in_a_thousand] * w->tick_ns - (double)clock * w->tick_ns;
 
     *p999 = at > *p999 ? at : *p999;
     at = (double)w->calls[n - 1] * w->tick_ns - (double)clock * w->tick_ns;
