@@ -110,7 +110,7 @@ static err_t leaks(void)
     return ERR_OK;
 }
 
-/* The compact text that build/host/replay reads */
+/* One short line a call: @a SIZE ALIGN ADDRESS, @f ADDRESS, all hexadecimal */
 static void tell(const struct heap_event *e)
 {
     if (e->size != 0)

@@ -19,7 +19,7 @@ static inline uint32_t     mtrc_slot(uint64_t e) { return (uint32_t)(e >> 8 & 0x
 static inline size_t       mtrc_size(uint64_t e) { return (size_t)(e >> 32); }
 
 /*
- * mtrc_read - a trace, compressed (.mtr.xz) or not, or the text that the kernel's `heap trace` writes
+ * mtrc_read - a trace, compressed (.mtr.xz) or not
  *
  *   Memory comes from mmap, not from malloc, which may be what is measured.
  *   Ends the process with "FILE: reason" when the file is no trace.
