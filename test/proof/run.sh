@@ -43,4 +43,4 @@ say 'functions at full width: their IR, goals for Z3'
 emit_ir mm/{bits,chunk,chunk_look,pte,pt,pt_walk,frame}.c test/proof/layout.c
 "$python" test/proof/prove.py "$ir"
 say 'the same with one instruction wrong, which must be noticed'
-"$python" test/proof/prove.py --mutants "${MUTANTS:-5}" "$ir"
+"$python" test/proof/prove.py --mutants "${MUTANTS:-3}" "$ir"
