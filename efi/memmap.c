@@ -13,6 +13,7 @@
 #define DESCRIPTOR_BYTES_MIN 40 /* EFI_MEMORY_DESCRIPTOR of version 1 */
 #define DESCRIPTORS_SPARE    64
 #define RANGE_BYTES          32 /* of a normalised range; kmain checks the room again */
+#define EARLY_FRAMES_MIN     256 /* real machines' maps need 60 to 100 */
 #define EXIT_TRIES_MAX       128
 #define LOW_FRAMES           4  /* trampoline, its GDT and stack, and page 0 should we be handed it */
 #define BELOW_1M             0x9FFFF
@@ -86,9 +87,13 @@ const char *efi_memory_take(struct boot_info *b)
     if (!take(b->map_room >> PAGE_SHIFT, BELOW_4G, &b->map) || !take(b->ranges_bytes >> PAGE_SHIFT, BELOW_4G, &b->ranges) ||
         !map_read(b, &key))
         return "the firmware has no memory left for its own memory map";
+    /* The estimate allows for the worst map of so many descriptors: where memory is scarce, less will do. */
     b->early_frames = boot_early_frames(ram_bytes(b), n_most);
-    if (!take(b->early_frames, BELOW_4G, &b->early))
-        return "too little memory below 4 GiB to start with";
+    while (!take(b->early_frames, BELOW_4G, &b->early)) {
+        if (b->early_frames / 2 < EARLY_FRAMES_MIN)
+            return "too little memory below 4 GiB to start with";
+        b->early_frames /= 2;
+    }
     if (take(LOW_FRAMES, BELOW_1M, &b->low))
         b->low_frames = LOW_FRAMES;
     return NULL;

@@ -83,6 +83,12 @@ def test_it_takes_over(boot, part):
     check_taken_over(boot(f"map normalised; cpu; {selftest}", "--hostile", part, timeout=240), part)
 
 
+def test_a_long_map_fits_a_small_machine(boot):
+    """What is reserved for start-up grows with the number of descriptors, but less does where there is no more."""
+    check_taken_over(boot("map normalised; cpu; selftest paging", "--hostile", "many", "--mem", "64M", "--machine", "pc",
+                          timeout=240), "many")
+
+
 @pytest.mark.parametrize("part", BOCHS)
 def test_it_takes_over_in_bochs(boot, part):
     run = boot("map normalised; cpu; selftest paging", "--emulator", "bochs", "--hostile", part, timeout=300)
