@@ -2,7 +2,7 @@
 /*
  * test/host/test_malloc.c - real programs on build/host/liboctavo-malloc.so: they must say what they say without it
  *
- * The same with debug mode on. The longer list, with times, is test/bench/programs.sh.
+ * The same with debug mode on.
  */
 #include <setjmp.h>
 #include <stdarg.h>
