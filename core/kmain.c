@@ -175,8 +175,9 @@ static void start_frames(const struct boot_info *b)
     must(state != NULL ? ERR_OK : ERR_NOMEM, "frame manager's state");
     must(frame_start(&machine.map, keep, ARRAY_LEN(keep), state, n), "frame manager");
 
-    uint64_t ticks = cpu_rdtsc() - began;
+    uint64_t now = cpu_rdtsc(), ticks = now - began;
 
+    machine.exit_ticks = now - b->tsc_exit;
     machine.boot_services_bytes = boot_services_pages(b) << PAGE_SHIFT;
     fmt_string(what, sizeof what, "full physical memory, %s free, %llu KiB of them were boot services'",
                fmt_size(size, frame_totals().free << PAGE_SHIFT), ULL(machine.boot_services_bytes / KIB));

@@ -10,6 +10,7 @@ struct machine {
     const struct boot_info *boot;
     struct mem_map          map;                 /* the firmware's memory map, normalised  */
     uint64_t                stage_ticks[4];      /* what each stage took                   */
+    uint64_t                exit_ticks;          /* from ExitBootServices to the end of stage 4 */
     uint64_t                boot_services_bytes; /* that came back with stage 4            */
 };
 
