@@ -51,8 +51,10 @@ static void *cpu_main(void *arg)
         size_t         size = heap_model_random(&random) % (i % 50 == 0 ? 200000 : i % 8 == 0 ? 6000 : 300);
         struct parcel *p = heap_alloc(heap, sizeof *p + size);
 
-        if (p == NULL)
+        if (p == NULL) {
             fail_msg("no memory");
+            return NULL;
+        }
         *p = (struct parcel){ .size = size, .first = (unsigned char)random };
         memset(p + 1, p->first, size);
         p = atomic_exchange_explicit(&shelf[heap_model_random(&random) % SHELF], p, memory_order_acq_rel);
