@@ -85,3 +85,15 @@ bool frame_zero_idle(void)
     port_irq_restore(flags);
     return cleaned;
 }
+
+uint64_t frame_zero_stock(void)
+{
+    uint64_t n = 0;
+
+    for (unsigned cpu = 0; cpu < port_cpus(); cpu++) {
+        const struct claim *c = stock_of_cpu(cpu);
+
+        n += bits_count(claim_get(c->bits) & claim_get(c->clean));
+    }
+    return n;
+}

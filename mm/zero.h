@@ -25,4 +25,7 @@ err_t frame_alloc_zeroed(pfn_t *out) MUST_USE;
  */
 bool frame_zero_idle(void);
 
+/* frame_zero_stock - how many zeroed frames all CPUs have in stock at this moment */
+uint64_t frame_zero_stock(void);
+
 #endif

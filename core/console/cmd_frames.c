@@ -6,6 +6,7 @@
 #include "core/str.h"
 #include "mm/frame.h"
 #include "mm/port.h"
+#include "mm/zero.h"
 
 #define OWN_MAX      4096 /* blocks that `alloc` may hold at a time            */
 #define COLUMN_BYTES 16   /* an address, and the gap to the next   [characters] */
@@ -69,9 +70,9 @@ static void print_totals(const struct frame_stats *s)
 
     for (unsigned err = 0; err < ERR_COUNT; err++)
         n_refused += s->wrong[err];
-    kprintf("\n%llu frames managed, %llu free (%s, %llu of them reserved by CPUs), %s of bitmaps\n",
+    kprintf("\n%llu frames managed, %llu free (%s, %llu of them reserved by CPUs, %llu zeroed), %s of bitmaps\n",
             ULL(s->managed), ULL(s->free), fmt_size(free, s->free * PAGE_SIZE), ULL(s->cached),
-            fmt_size(bitmaps, s->bitmaps * PAGE_SIZE));
+            ULL(frame_zero_stock()), fmt_size(bitmaps, s->bitmaps * PAGE_SIZE));
     kprintf("%llu wrong frees refused", ULL(n_refused));
     for (unsigned err = 0; err < ERR_COUNT; err++)
         if (s->wrong[err] > 0)

@@ -6,6 +6,7 @@
 #include "core/dev/serial.h"
 #include "core/log.h"
 #include "core/x86/irq.h"
+#include "mm/zero.h"
 
 #define INPUT_BYTES 1024 /* a power of two */
 
@@ -37,9 +38,14 @@ bool input_try(char *out)
     return any;
 }
 
-/* Interrupts are off when this is called: a byte that came after the last look would not wake a CPU. */
-static void wait(void)
+/*
+ * Nothing was typed: prepare a frame of zeroes, or, when enough are there, halt. Interrupts are off when this
+ * is called: a byte that came after the last look would not wake a CPU.
+ */
+static void idle(void)
 {
+    if (frame_zero_idle())
+        return; /* it took microseconds: look again */
     if (!in.polled) {
         cpu_idle_wait();
         return;
@@ -58,7 +64,7 @@ char input_get(void)
         bool any = input_try(&byte);
 
         if (!any)
-            wait();
+            idle();
         port_irq_restore(flags);
         if (any)
             return byte;

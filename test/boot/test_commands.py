@@ -46,6 +46,14 @@ class TestLooking:
         first = re.search(r"^  (0x[0-9a-f]+) .* (free|low)\b", console.run("map normalised"), re.M)
         assert int(first.group(1), 16) >= 4096
 
+    def test_waiting_at_the_prompt_fills_the_stock_of_zeroed_frames(self, console):
+        def zeroed():
+            return int(re.search(r"reserved by CPUs, (\d+) zeroed", console.run("frames")).group(1))
+        found = [zeroed()]
+        while len(found) < 100 and (found[-1] == 0 or found[-2:-1] != found[-1:]):
+            found.append(zeroed())
+        assert found[-2] == found[-1] and 0 < found[-1] <= 64   # the free frames of one word of 64
+
     def test_log_shows_the_stages_again(self, console):
         assert len(re.findall(r"stage \d: ", console.run("log"))) == 4
 

@@ -63,14 +63,16 @@ static void the_stock_is_free_memory_and_not_yet_given_out(void **state)
     (void)state;
     open_dirty();
     before = free_now();
+    assert_int_equal(frame_zero_stock(), 0);
     while (frame_zero_idle())
-        n++;
+        assert_int_equal(frame_zero_stock(), ++n);
     assert_int_equal(n, 64); /* the first word */
     assert_int_equal(free_now(), before);
     assert_int_equal(frame_free(pfn(FIRST + 20)), ERR_NOT_ALLOC);
     assert_int_equal(frame_alloc_zeroed(&f), ERR_OK);
     assert_int_equal(f.idx, FIRST);
     assert_int_equal(frame_query(f).state, FRAME_BLOCK);
+    assert_int_equal(frame_zero_stock(), n - 1);
     assert_int_equal(frame_free_order(f, 1), ERR_ORDER);
     assert_int_equal(frame_free(f), ERR_OK);
     assert_int_equal(frame_free(f), ERR_NOT_ALLOC);
