@@ -41,6 +41,8 @@ void panic_walk(uint64_t address)
     }
     for (unsigned level = w.levels; level >= w.last; level--)
         kprintf("  level %u entry %016llx\n", level, ULL(w.entry[level].raw));
+    if (w.last == LEVEL_4K && !w.mapped && (w.entry[LEVEL_4K].raw & PTE_LAZY) != 0)
+        kprintf("  a page that gets its frame at the first touch: no frame is free\n");
 }
 
 /* begin - true the first time; later ones must not trust much */

@@ -17,6 +17,9 @@
  *             balanced whatever the order of calls. Each node also knows the largest gap in its subtree:
  *             the lowest gap that is large enough is one walk from the root.
  *
+ * Lazy        A range of KVA_LAZY has entries that wait for a frame (mm/pt_lazy.c). A page fault of the kernel's
+ *             asks kva_fault(), which needs the entry alone: neither the tree nor its lock.
+ *
  * Memory      Nodes live in pages of 56, taken from and given back to the frame allocator; so this works
  *             before there is a heap, which needs it.
  *
@@ -124,12 +127,14 @@ static void release(uint64_t page, uint64_t n)
     ASSERT(err == ERR_OK);
 }
 
-/* Frames for [page, end), 2 MiB at a time where they can be had; all or nothing */
-static err_t populate(uint64_t page, uint64_t end)
+/* Frames for [page, end), 2 MiB at a time where they can be had, or the promise of them; all or nothing */
+static err_t populate(uint64_t page, uint64_t end, enum kva_kind kind)
 {
     uint64_t at = page;
     err_t    err = ERR_OK;
 
+    if (kind == KVA_LAZY)
+        return pt_map_lazy(area.pt, address(page), end - page, PTE_W | PTE_G | PTE_NX);
     while (at < end && err == ERR_OK) {
         size_t n = (size_t)min_u64(end - at, 64);
 
@@ -153,7 +158,7 @@ static err_t alloc(uint64_t n_pages, enum kva_kind kind, uint64_t *page)
 
     if (err != ERR_OK)
         return err;
-    err = populate(at, at + n_pages);
+    err = populate(at, at + n_pages, kind);
     if (err != ERR_OK)
         unreserve(at);
     else
@@ -178,6 +183,16 @@ err_t kva_alloc_stack(uint64_t n_pages, va_t *top)
 
     if (err == ERR_OK)
         *top = address(page + n_pages);
+    return err;
+}
+
+err_t kva_alloc_lazy(uint64_t n_pages, va_t *out)
+{
+    uint64_t page;
+    err_t    err = alloc(n_pages, KVA_LAZY, &page);
+
+    if (err == ERR_OK)
+        *out = address(page);
     return err;
 }
 
@@ -218,28 +233,28 @@ static err_t set_length(uint64_t page, uint64_t n)
     return err;
 }
 
-static err_t grow_here(uint64_t page, uint64_t old, uint64_t n)
+static err_t grow_here(uint64_t page, uint64_t old, uint64_t n, enum kva_kind kind)
 {
     err_t err = set_length(page, n);
 
     if (err != ERR_OK)
         return err;
-    err = populate(page + old, page + n);
+    err = populate(page + old, page + n, kind);
     if (err != ERR_OK && set_length(page, old) != ERR_OK)
         PANIC("a range can't shrink to what it was");
     return err;
 }
 
 /* Another place; what is new is mapped there first, then the old follows, and can't be lost on the way. */
-static err_t grow_elsewhere(uint64_t page, uint64_t old, uint64_t n, uint64_t *moved)
+static err_t grow_elsewhere(uint64_t page, uint64_t old, uint64_t n, enum kva_kind kind, uint64_t *moved)
 {
     struct tlb_batch batch;
     uint64_t         to;
-    err_t            err = reserve(n, alignment(n), KVA_MEMORY, &to);
+    err_t            err = reserve(n, alignment(n), kind, &to);
 
     if (err != ERR_OK)
         return err;
-    err = populate(to + old, to + n);
+    err = populate(to + old, to + n, kind);
     if (err == ERR_OK) {
         tlb_batch_open(&batch, NULL);
         err = pt_move(area.pt, address(page), address(to), old, &batch);
@@ -276,10 +291,14 @@ static bool find(uint64_t page, struct kva_span *out)
     return found;
 }
 
+/* The kernel's addresses are the same with any number of levels. */
 static bool in_area(va_t v)
 {
-    return v.raw >= area.base.raw && v.raw < slot_base(SLOT_HEAP, area.pt->levels).raw;
+    return v.raw - area.base.raw < (uint64_t)(SLOT_HEAP - SLOT_DYNAMIC) << slot_shift(KERNEL_LEVELS);
 }
+
+/* A range of memory, known by its first address */
+static bool is_memory(enum kva_kind kind) { return kind == KVA_MEMORY || kind == KVA_LAZY; }
 
 err_t kva_free(va_t start)
 {
@@ -290,7 +309,7 @@ err_t kva_free(va_t start)
 
     if (!in_area(start) || !find(page_of(start), &s))
         return ERR_NOENT;
-    if (s.kind == KVA_MEMORY && start.raw != address(s.page).raw)
+    if (is_memory((enum kva_kind)s.kind) && start.raw != address(s.page).raw)
         return ERR_INSIDE;
     if (s.kind != KVA_DEVICE) {
         release(s.page, s.end - 1 - s.page);
@@ -313,7 +332,8 @@ err_t kva_resize(va_t start, uint64_t n_pages, va_t *out)
     uint64_t        old, to;
     err_t           err;
 
-    if (!in_area(start) || !find(page_of(start), &s) || s.kind != KVA_MEMORY || start.raw != address(s.page).raw)
+    if (!in_area(start) || !find(page_of(start), &s) || !is_memory((enum kva_kind)s.kind) ||
+        start.raw != address(s.page).raw)
         return ERR_NOENT;
     if (n_pages == 0 || n_pages >= (uint64_t)1 << 51)
         return ERR_INVAL;
@@ -322,9 +342,9 @@ err_t kva_resize(va_t start, uint64_t n_pages, va_t *out)
     if (n_pages <= old) {
         err = shrink(s.page, old, n_pages);
     } else {
-        err = grow_here(s.page, old, n_pages);
+        err = grow_here(s.page, old, n_pages, (enum kva_kind)s.kind);
         if (err == ERR_EXISTS)
-            err = grow_elsewhere(s.page, old, n_pages, &to);
+            err = grow_elsewhere(s.page, old, n_pages, (enum kva_kind)s.kind, &to);
     }
     if (err == ERR_OK)
         *out = address(to);
@@ -352,6 +372,27 @@ err_t kva_find(va_t v, struct kva_range *out, bool *guard)
         return ERR_NOENT;
     *out = range_of(&s);
     return ERR_OK;
+}
+
+err_t kva_fault(va_t v) { return area.pt == NULL || !in_area(v) ? ERR_NOENT : pt_first_touch(area.pt, v); }
+
+static bool count_pages(void *arg, const struct pt_range *r)
+{
+    *(uint64_t *)arg += r->n_pages;
+    return true;
+}
+
+err_t kva_resident(va_t v, uint64_t *n_pages)
+{
+    struct kva_span s;
+    uint64_t        n = 0;
+    err_t           err = in_area(v) && find(page_of(v), &s) ? ERR_OK : ERR_NOENT;
+
+    if (err == ERR_OK)
+        err = pt_ranges(area.pt, address(s.page), s.end - 1 - s.page, count_pages, &n);
+    if (err == ERR_OK)
+        *n_pages = n;
+    return err;
 }
 
 struct each {

@@ -14,6 +14,7 @@ enum kva_kind {
     KVA_MEMORY, /* frames of its own, readable and writable       */
     KVA_STACK,  /* the same; a fault in the guard page below it is an overflow */
     KVA_DEVICE, /* somebody else's physical addresses             */
+    KVA_LAZY,   /* memory that gets its frames when it is touched */
     KVA_KINDS
 };
 
@@ -39,6 +40,28 @@ err_t kva_alloc(uint64_t n_pages, va_t *out) MUST_USE;
 err_t kva_alloc_stack(uint64_t n_pages, va_t *top) MUST_USE;
 
 /*
+ * kva_alloc_lazy - memory of zeroes: n_pages of which each gets its frame when it is first touched
+ *
+ *   Costs 8 bytes a page until then. A first touch while no frame is free is an exception like any other: it
+ *   ends what trap_try() runs, elsewhere it is a panic. So this is for what may fail when it is used: tables
+ *   much larger than what will be used of them, in code that runs under trap_try().
+ *   Errors  as kva_alloc()
+ */
+err_t kva_alloc_lazy(uint64_t n_pages, va_t *out) MUST_USE;
+
+/*
+ * kva_fault - the kernel touched v, and nothing is mapped there
+ *
+ *   ERR_OK: now it is, the access can be repeated.
+ *   Errors  ERR_NOENT  v is not in lazy memory      ERR_NOMEM  it is, but no frame is free
+ *   Locks   none; interrupts may be off
+ */
+err_t kva_fault(va_t v) MUST_USE;
+
+/* kva_resident - how many pages of the range that holds v have a frame; ERR_NOENT */
+err_t kva_resident(va_t v, uint64_t *n_pages) MUST_USE;
+
+/*
  * kva_map_device - device registers or other memory that is not the allocator's
  *
  *   base, bytes  physical, any alignment
@@ -52,7 +75,8 @@ err_t kva_map_device(pa_t base, uint64_t bytes, uint64_t cache_flag, volatile vo
 /*
  * kva_resize - the range gets n_pages; its contents stay, no byte of them is copied
  *
- *   Grows where it is if there is room behind it, else its mapping moves to another address. Memory only.
+ *   Grows where it is if there is room behind it, else its mapping moves to another address. Memory only,
+ *   lazy or not.
  *   A range that shrinks keeps the whole of a large page that is cut: up to 511 pages more than asked.
  *   out     where it is now
  *   Errors  ERR_NOENT  no memory range begins there      ERR_NOMEM, ERR_INVAL  nothing was changed

@@ -209,14 +209,14 @@ err_t pt_flags_ok(const struct pt *pt, struct span s, uint64_t flags)
 
 /* ---- map -------------------------------------------------------------------------------------- */
 
-/* What pt_map() and pt_map_frames() do, as one thing */
+/* What pt_map(), pt_map_frames() and pt_map_lazy() do, as one thing */
 struct map {
     struct pt    *pt;
     struct span   span;
     pfn_t         first; /* frames follow one another ... */
     const pfn_t  *list;  /* ... or stand here             */
     uint64_t      flags;
-    bool          small;
+    bool          small, lazy;
     struct stock  stock;
 };
 
@@ -284,6 +284,9 @@ static void fill(const struct map *m, pte_cell *c, uint64_t page, uint64_t n)
     if (m->list != NULL) {
         for (uint64_t i = 0; i < n; i++)
             pte_store(&c[i], pte_leaf(m->list[at + i], m->flags, LEVEL_4K));
+    } else if (m->lazy) {
+        for (uint64_t i = 0; i < n; i++)
+            pte_store(&c[i], (pte_t){ m->flags | PTE_LAZY });
     } else {
         pte_t e = pte_leaf(pfn_add(m->first, at), m->flags, LEVEL_4K);
 
@@ -470,6 +473,22 @@ err_t pt_map_frames(struct pt *pt, va_t start, const pfn_t frames[], uint64_t n_
     if ((flags & PTE_CACHE) != PTE_CACHE_WB) /* single frames are RAM: write-back is right */
         for (uint64_t i = 0; err == ERR_OK && i < n_pages; i++)
             err = memtype_check(frames[i], 1, flags & PTE_CACHE);
+    if (err == ERR_OK)
+        err = map(&m);
+    irqlock_drop(&pt->lock, irq);
+    return err;
+}
+
+err_t pt_map_lazy(struct pt *pt, va_t start, uint64_t n_pages, uint64_t flags)
+{
+    struct map m = { .pt = pt, .flags = flags, .small = true, .lazy = true };
+    uint64_t   irq = irqlock_take(&pt->lock);
+    err_t      err = pt_span(pt, start, n_pages, &m.span);
+
+    if (err == ERR_OK)
+        err = pt_flags_ok(pt, m.span, flags);
+    if (err == ERR_OK && ((flags & PTE_CACHE) != PTE_CACHE_WB || pt_index(m.span.page, pt->levels) < SLOT_KERNEL_HALF))
+        err = ERR_INVAL;
     if (err == ERR_OK)
         err = map(&m);
     irqlock_drop(&pt->lock, irq);

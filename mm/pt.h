@@ -99,6 +99,23 @@ err_t pt_map(struct pt *pt, va_t start, pfn_t frame, uint64_t n_pages, uint64_t 
 err_t pt_map_frames(struct pt *pt, va_t start, const pfn_t frames[], uint64_t n_pages, uint64_t flags) MUST_USE;
 
 /*
+ * pt_map_lazy - n_pages in the kernel's half that get a frame of zeroes each when they are first touched
+ *
+ *   Tables are built, entries wait (mm/pt_lazy.c). pt_protect() passes them over.
+ *   Errors  as pt_map()
+ */
+err_t pt_map_lazy(struct pt *pt, va_t start, uint64_t n_pages, uint64_t flags) MUST_USE;
+
+/*
+ * pt_first_touch - if a page waits at v, it has its frame now; for the page-fault handler
+ *
+ *   ERR_OK: the access can be repeated.
+ *   Errors  ERR_NOENT  nothing waits there      ERR_NOMEM  no frame; it goes on waiting
+ *   Locks   none; frames' are taken
+ */
+err_t pt_first_touch(const struct pt *pt, va_t v) MUST_USE;
+
+/*
  * pt_unmap - nothing is mapped in the range afterwards; holes are no error
  *
  *   The frames stay their owner's, who frees them after tlb_batch_close(b). Emptied tables are freed.

@@ -105,7 +105,8 @@ static unsigned move_small(struct move *m, pte_cell *cells, uint64_t page, uint6
             note_page(m->pt, m->batch, page + i, LEVEL_4K, e, (pte_t){ 0 });
             pte_store(&to[i], e);
             moved++;
-            tlb_changed(m->batch, page_va(m->pt, page + i));
+            if (pte_present(e))
+                tlb_changed(m->batch, page_va(m->pt, page + i));
         }
         if (moved > 0)
             atomic_fetch_add_explicit(&parent->raw, moved * PTE_COUNT_ONE, memory_order_relaxed);

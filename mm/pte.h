@@ -44,6 +44,9 @@ typedef struct { uint64_t raw; } pte_t;
 #define PTE_NX        ((uint64_t)1 << 63)  /* XD   no instruction fetch; needs EFER.NXE  SDM 3A "Access Rights" */
 #define PTE_ADDRESS   ((((uint64_t)1 << 52) - 1) & ~(PAGE_SIZE - 1)) /* 51:12, as wide as the architecture allows */
 
+/* Not present, in the kernel's half: the first touch gets a frame of zeroes (mm/pt_lazy.c) */
+#define PTE_LAZY ((uint64_t)1 << 10)
+
 /* Above bit 51 a table's entry is free for software: there it counts the entries of the table that are not 0. */
 #define PTE_COUNT_SHIFT 52
 #define PTE_COUNT_ONE   ((uint64_t)1 << PTE_COUNT_SHIFT)

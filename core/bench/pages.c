@@ -14,6 +14,7 @@
 #include "mm/frame.h"
 #include "mm/heap_kernel.h"
 #include "mm/kva.h"
+#include "mm/zero.h"
 
 #define MANY        ((uint64_t)16384) /* 64 MiB of 4 KiB pages */
 #define KERNEL_DATA (PTE_W | PTE_NX)
@@ -213,6 +214,44 @@ static err_t fault(void *arg)
     return trap_try(read_it, (void *)at(0).raw, &caught) ? ERR_CORRUPT : ERR_OK;
 }
 
+/*
+ * First touches: from the instruction that faults until it has been repeated. The CPU's stock of zeroed
+ * frames serves the first of them; the others contain the zeroing, which is measured apart.
+ */
+#define TOUCHES ((uint64_t)64)
+
+static uint64_t touch(va_t start, uint64_t page, uint64_t n)
+{
+    uint64_t began = cpu_rdtsc();
+
+    for (uint64_t i = page; i < page + n; i++)
+        *(volatile uint8_t *)port_va_ptr(va_add(start, i * PAGE_SIZE)) = 1;
+    return cpu_rdtsc() - began;
+}
+
+static err_t first_touches(struct pages *p)
+{
+    va_t     start;
+    uint64_t began, empty, zeroing, n_stock = 0;
+    err_t    err = kva_alloc_lazy(4 * TOUCHES, &start);
+
+    if (err != ERR_OK)
+        return err;
+    began = cpu_rdtsc();
+    for (uint64_t i = 0; i < TOUCHES; i++)
+        __builtin_memset(port_ptr(pfn_to_pa(p->frame)), 0, PAGE_SIZE);
+    zeroing = cpu_rdtsc() - began;
+    (void)touch(start, 0, TOUCHES); /* tables and the frame manager's words are warm, the stock is empty */
+    empty = touch(start, 0, TOUCHES);
+    bench_report("a first touch, fault to repeated access, with zeroing", touch(start, TOUCHES, TOUCHES) - empty, TOUCHES);
+    bench_report("  of which zeroing", zeroing, TOUCHES);
+    while (n_stock < TOUCHES / 2 && frame_zero_idle())
+        n_stock++;
+    if (n_stock > 0)
+        bench_report("a first touch, zeroed frame in stock", touch(start, 2 * TOUCHES, n_stock) - empty * n_stock / TOUCHES, n_stock);
+    return kva_free(start);
+}
+
 static err_t measure(struct pages *p)
 {
     err_t err = bulk(p);
@@ -231,6 +270,8 @@ static err_t measure(struct pages *p)
     batch_of("TLB: a batch of 32 pages, each", 32);
     batch_of("TLB: a batch of 4096 pages, each", 4096);
     err = bench_measure("a kernel fault, caught by its fix-up", 1, fault, NULL);
+    if (err == ERR_OK)
+        err = first_touches(p);
     if (err == ERR_OK)
         err = spaces(p);
     return err == ERR_OK ? growth() : err;

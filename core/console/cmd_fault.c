@@ -4,6 +4,7 @@
  *
  *   pure       read where nothing is mapped            permission  nx, smep, smap, user, key
  *   write      write our own text                      reserved    an entry with bit 51
+ *   lazy       a first touch: the one fault that is repaired, and the access repeated
  *
  * What a kind needs beyond what is there anyway (a page for ring 3, a broken entry) is made in the
  * process's part of the address space, where the kernel has nothing, and taken down again.
@@ -20,6 +21,7 @@
 #include "core/x86/trap.h"
 #include "mm/fault.h"
 #include "mm/frame.h"
+#include "mm/kva.h"
 
 #define OP_INT3     0xCC
 #define KEY         1
@@ -147,10 +149,30 @@ static err_t run_kind(const struct kind *k)
     return err == ERR_OK ? undo : err;
 }
 
+/* The page before and after; the fault in between is seen by nobody but mm/ */
+static err_t lazy(void)
+{
+    uint64_t n = 0;
+    va_t     page;
+    err_t    err = kva_alloc_lazy(1, &page), freed;
+
+    if (err != ERR_OK)
+        return err;
+    show_walk(&kernel_pt, page);
+    write_it((void *)page.raw);
+    kprintf("  written: the fault gave the page a frame, and the write was repeated\n");
+    show_walk(&kernel_pt, page);
+    err = kva_resident(page, &n);
+    freed = kva_free(page);
+    return err != ERR_OK ? err : n != 1 ? ERR_CORRUPT : freed;
+}
+
 static err_t fault(unsigned argc, char *argv[])
 {
     if (argc != 2)
         return ERR_SYNTAX;
+    if (strcmp(argv[1], "lazy") == 0)
+        return lazy();
     for (unsigned i = 0; i < ARRAY_LEN(kinds); i++)
         if (strcmp(argv[1], kinds[i].name) == 0)
             return run_kind(&kinds[i]);
@@ -158,6 +180,6 @@ static err_t fault(unsigned argc, char *argv[])
 }
 
 const struct command commands_fault[] = {
-    { "fault", "pure|write|nx|smep|smap|user|key|reserved", "cause a page fault, survive it, and tell what it was", fault },
+    { "fault", "pure|write|nx|smep|smap|user|key|reserved|lazy", "cause a page fault, survive it, and tell what it was", fault },
     { NULL, NULL, NULL, NULL },
 };

@@ -37,7 +37,7 @@ static void show_entry(const struct pt_walk *w, va_t v, unsigned level)
 
     kprintf("  level %u  entry %3u at %012llx  %016llx ", level, index, ULL(w->where[level].raw), ULL(e.raw));
     if (!pte_present(e))
-        kprintf("not present");
+        kprintf("not present%s", (e.raw & PTE_LAZY) != 0 && level == LEVEL_4K ? ", its frame comes at the first touch" : "");
     else if (leaf)
         kprintf("%s page at %#llx:", level_size(level), ULL(pfn_to_pa(pte_frame(e, level)).raw));
     else

@@ -21,7 +21,8 @@ struct selftest {
     X(frames)                                                                                                \
     X(heap)                                                                                                  \
     X(paging)                                                                                                \
-    X(tlb)                                                                                        \
+    X(lazy)                                                                                                  \
+    X(tlb)                                                                                                   \
     X(access)
 
 #define SELFTEST_DECLARE(name) extern const struct selftest selftest_##name;

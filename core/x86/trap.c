@@ -3,6 +3,7 @@
  * core/x86/trap.c - exceptions and interrupts, sorted
  *
  *   vector     who              what happens
+ *   14         a page fault     the kernel's first touch of lazy memory: mm/ maps it, the access is repeated
  *   0 .. 31    an exception     under trap_try: fn ends there; else a panic with the whole story
  *   32 .. 254  an interrupt     the handler that was set; the local APIC is told that it is done
  *   255        spurious         nothing (SDM 3A "Spurious Interrupt")
@@ -15,6 +16,7 @@
 #include "core/x86/apic.h"
 #include "core/x86/gdt.h"
 #include "core/x86/unwind.h"
+#include "mm/kva.h"
 
 #define VECTOR_SPURIOUS 255
 
@@ -183,10 +185,18 @@ static void interrupt(unsigned vector, struct cpu *cpu)
     apic_eoi();
 }
 
+/* Only what a read or write of the kernel's can be that found nothing mapped */
+static bool first_touch(const struct trap_frame *f)
+{
+    return f->vector == TRAP_PF && (f->error & ~(uint64_t)PF_W) == 0 && kva_fault(va(read_cr2())) == ERR_OK;
+}
+
 void trap_dispatch(struct trap_frame *f)
 {
     struct cpu *cpu = cpu_this();
 
+    if (first_touch(f))
+        return;
     if (f->vector >= TRAP_EXCEPTIONS)
         interrupt((unsigned)f->vector, cpu);
     else if (cpu->try_rsp != 0)

@@ -39,6 +39,12 @@ class TestLookingAtTables:
         assert words in console.run(f"fault {kind}")
 
 
+    def test_the_fault_of_a_first_touch_is_repaired(self, console):
+        before, after = console.run("fault lazy").split("written: ")
+        assert "its frame comes at the first touch" in before and "nothing is mapped: level 1 is not present" in before
+        assert "kernel, writable, no-execute, WB" in after
+
+
 @pytest.mark.parametrize("levels", [4, 5])
 def test_the_machine_boots_with_so_many_levels(levels):
     run = run_sh("--conf", f"paging={levels}", "--conf", "tables.check=1", "--conf", "tlb.check=1",
@@ -52,6 +58,13 @@ def test_the_levels_change_while_the_system_runs():
     run = run_sh("--exec", "paging 5; alloc 3; selftest paging; paging 4; selftest paging; paging 5; selftest tlb; paging")
     assert run.status == 0, run
     assert re.findall(r"^(\d) levels", run.text.replace("\r", ""), re.M) == ["5", "4", "5", "5"]
+
+
+def test_lazy_memory_grows_by_the_pages_that_are_touched():
+    run = run_sh("--conf", "tables.check=1", "--conf", "tlb.check=1", "--exec", "selftest lazy; tlb; paging 5; selftest lazy")
+    assert run.status == 0, run
+    assert run.text.count("refused without frames; all given back") == 2
+    assert "0 flushes MISSING" in run.text
 
 
 def test_a_cpu_without_la57_says_so_and_goes_on():

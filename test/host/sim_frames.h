@@ -13,6 +13,7 @@
 
 #include "mm/frame.h"
 #include "mm/port.h"
+#include "mm/zero.h"
 
 #define SIM_FRAMES 16384 /* the simulated memory, in frames */
 #define NEVER_FAIL (-1)
@@ -59,6 +60,15 @@ err_t frame_alloc(unsigned order, pfn_t *out)
         return ERR_OK;
     }
     return ERR_NOMEM;
+}
+
+err_t frame_alloc_zeroed(pfn_t *out)
+{
+    err_t err = frame_alloc(0, out);
+
+    if (err == ERR_OK)
+        memset(port_ptr(pfn_to_pa(*out)), 0, PAGE_SIZE);
+    return err;
 }
 
 err_t frames_alloc(size_t n, pfn_t out[])

@@ -221,6 +221,85 @@ static void growing_out_of_frames_loses_nothing(void **state)
     assert_int_equal(kva_free(wall), ERR_OK);
 }
 
+static void lazy_memory_gets_a_frame_of_zeroes_at_the_first_touch(void **state)
+{
+    (void)state;
+    uint64_t in_use, n = 9;
+    va_t     a, page;
+
+    assert_int_equal(kva_alloc_lazy(700, &a), ERR_OK);
+    in_use = sim_in_use;
+    assert_int_equal(kva_resident(a, &n), ERR_OK);
+    assert_int_equal(n, 0);
+    page = va_add(a, 699 * PAGE_SIZE);
+    assert_false(maps(page));
+    assert_int_equal(kva_fault(va_add(page, 5)), ERR_OK);
+    assert_true(maps(page) && !executes(page));
+    for (unsigned i = 0; i < PAGE_SIZE / 8; i++)
+        assert_int_equal(((uint64_t *)port_va_ptr(page))[i], 0);
+    assert_int_equal(kva_fault(page), ERR_OK); /* another CPU was faster */
+    assert_int_equal(sim_in_use, in_use + 1);
+    assert_int_equal(kva_resident(page, &n), ERR_OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(kva_fault(va(a.raw - 1)), ERR_NOENT); /* guard pages */
+    assert_int_equal(kva_fault(va_add(a, 700 * PAGE_SIZE)), ERR_NOENT);
+    assert_int_equal(kva_fault(va(0x1000)), ERR_NOENT);
+    assert_int_equal(kva_free(page), ERR_INSIDE);
+    assert_null(pt_check(&pt));
+    assert_int_equal(kva_free(a), ERR_OK);
+}
+
+static void lazy_memory_grows_with_what_was_written(void **state)
+{
+    (void)state;
+    va_t     a, wall, b;
+    uint64_t n = 0;
+
+    assert_int_equal(kva_alloc_lazy(600, &a), ERR_OK);
+    assert_int_equal(kva_alloc(512, &wall), ERR_OK); /* right behind it */
+    for (uint64_t i = 0; i < 600; i += 7) {
+        assert_int_equal(kva_fault(va_add(a, i * PAGE_SIZE)), ERR_OK);
+        *(uint64_t *)port_va_ptr(va_add(a, i * PAGE_SIZE)) = i;
+    }
+    assert_int_equal(kva_resize(a, 1300, &b), ERR_OK);
+    assert_int_not_equal(a.raw, b.raw);
+    assert_int_equal(kva_fault(a), ERR_NOENT);
+    for (uint64_t i = 0; i < 600; i++)
+        if (i % 7 == 0)
+            assert_int_equal(*(uint64_t *)port_va_ptr(va_add(b, i * PAGE_SIZE)), i);
+        else
+            assert_false(maps(va_add(b, i * PAGE_SIZE)));
+    assert_int_equal(kva_fault(va_add(b, 1299 * PAGE_SIZE)), ERR_OK);
+    assert_int_equal(kva_resident(b, &n), ERR_OK);
+    assert_int_equal(n, 86 + 1);
+    assert_int_equal(kva_resize(b, 1, &a), ERR_OK);
+    assert_int_equal(kva_resident(a, &n), ERR_OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(kva_free(wall), ERR_OK);
+    assert_int_equal(kva_free(a), ERR_OK);
+}
+
+static void a_first_touch_without_frames_can_be_repeated(void **state)
+{
+    (void)state;
+    va_t a = { 5 };
+
+    for (int n = 0; a.raw == 5; n++) {
+        uint64_t in_use = sim_in_use;
+
+        frames_until_failure = n;
+        if (kva_alloc_lazy(1030, &a) == ERR_NOMEM)
+            assert_int_equal(sim_in_use, in_use);
+    }
+    frames_until_failure = 0;
+    assert_int_equal(kva_fault(a), ERR_NOMEM);
+    assert_false(maps(a));
+    frames_until_failure = NEVER_FAIL;
+    assert_int_equal(kva_fault(a), ERR_OK);
+    assert_true(maps(a));
+    assert_int_equal(kva_free(a), ERR_OK);
+}
+
 static void out_of_frames_changes_nothing(void **state)
 {
     (void)state;
@@ -333,6 +412,8 @@ int main(void)
         TEST(devices_keep_their_offset_and_cache_type), TEST(a_guard_page_is_known_as_one),
         TEST(a_second_cache_type_is_refused),
         TEST(growing_keeps_every_frame), TEST(a_large_page_is_not_cut_by_shrinking),
+        TEST(lazy_memory_gets_a_frame_of_zeroes_at_the_first_touch), TEST(lazy_memory_grows_with_what_was_written),
+        TEST(a_first_touch_without_frames_can_be_repeated),
         TEST(growing_out_of_frames_loses_nothing), TEST(out_of_frames_changes_nothing), TEST(the_tree_agrees_with_a_map_of_pages),
     };
 
