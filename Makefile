@@ -35,12 +35,11 @@ all: $(B)/BOOTX64.EFI $(B)/HOSTILE.EFI host
 # -ffile-prefix-map and /Brepro: the same bytes from any folder at any time.
 GNU_EFI  ?= -isystem /usr/include/efi -isystem /usr/include/efi/x86_64
 EFI_ARCH := --target=x86_64-unknown-windows -fno-ms-extensions
-EFI_CFLAGS := $(EFI_ARCH) -std=c11 -O2 -gdwarf-4 -ffreestanding -fshort-wchar -mno-red-zone \
-  -mgeneral-regs-only -mno-stack-arg-probe -fno-strict-aliasing -fno-builtin-bcmp \
-  -fno-stack-protector -fasynchronous-unwind-tables -ffile-prefix-map=$(CURDIR)=. \
-  $(if $(DEBUG),-DOCTAVO_DEBUG) -Wthread-safety $(WARN) -I.
+EFI_CFLAGS := $(EFI_ARCH) -std=c11 -O2 -gdwarf-4 -ffreestanding -fshort-wchar -mno-red-zone -mgeneral-regs-only \
+  -mno-stack-arg-probe -fno-strict-aliasing -fno-builtin-bcmp -fno-stack-protector -fasynchronous-unwind-tables \
+  -ffile-prefix-map=$(CURDIR)=. $(if $(DEBUG),-DOCTAVO_DEBUG) -Wthread-safety $(WARN) -I.
 EFI_SRC := $(filter-out core/user/%,$(sort $(wildcard efi/*.c core/*.c core/*/*.c mm/*.c core/x86/*.S)))
-EFI_OBJ := $(EFI_SRC:%=$(B)/efi/%.obj) $(B)/efi/font.c.obj
+EFI_OBJ := $(EFI_SRC:%=$(B)/efi/%.obj) $(B)/efi/font.c.obj $(B)/efi/programs.S.obj
 FONTS   ?= /usr/share/consolefonts/spleen-8x16.psfu.gz /usr/share/consolefonts/spleen-16x32.psfu.gz
 EFI_LDFLAGS := /subsystem:efi_application /entry:efi_main /nodefaultlib /dynamicbase /Brepro /opt:ref
 
@@ -51,10 +50,7 @@ $(B)/efi/%.c.obj: %.c Makefile
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CLANG) $(EFI_CFLAGS) -MMD -MP -c $< -o $@
 $(B)/efi/font.c: tools/mkfont.py Makefile
-	$(call say,FONT,$@)
 	$(Q)mkdir -p $(@D) && $(PYTHON) tools/mkfont.py $@ $(FONTS)
-$(B)/efi/font.c.obj: $(B)/efi/font.c
-	$(Q)$(CLANG) $(EFI_CFLAGS) -c $< -o $@
 $(B)/efi/%.S.obj: %.S Makefile
 	$(call say,AS,$<)
 	$(Q)mkdir -p $(@D) && $(CLANG) $(EFI_ARCH) -I. -gdwarf-4 -ffile-prefix-map=$(CURDIR)=. -MMD -MP -c $< -o $@
@@ -74,8 +70,19 @@ $(B)/efi/syms0.S: tools/symtab.py
 	$(Q)mkdir -p $(@D) && $(PYTHON) $< </dev/null >$@
 $(B)/efi/syms.S: tools/symtab.py $(B)/efi/nosyms.efi
 	$(Q)$(NM) --defined-only $(B)/efi/nosyms.efi >$@.names && $(PYTHON) $< <$@.names >$@
-$(B)/efi/%.S.obj: $(B)/efi/%.S
-	$(Q)$(CLANG) $(EFI_ARCH) -c $< -o $@
+$(B)/efi/%.obj: $(B)/efi/%
+	$(Q)$(CLANG) $(if $(filter %.c,$<),$(EFI_CFLAGS),$(EFI_ARCH)) -c $< -o $@
+
+# ---- programs for ring 3: static position-independent ELF files, embedded in the image ----------
+USER_CFLAGS := --target=x86_64-unknown-linux-gnu -std=c11 -O2 -ffreestanding -fno-builtin -fpie -fvisibility=hidden \
+  -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables -ffunction-sections $(WARN) -I.
+USER_LIB := core/user/crt0.S $(patsubst %.c,$(B)/user/obj/%.o,$(wildcard core/user/ulib*.c) core/fmt.c core/str.c mm/err.c)
+PROGRAMS := $(patsubst %.c,$(B)/user/%.elf,$(filter-out core/user/ulib%,$(wildcard core/user/*.c test/user/*.c)))
+USER_LDFLAGS := -fuse-ld=lld -nostdlib -static-pie -s -Wl,--gc-sections,--build-id=none,-z,norelro,-z,separate-loadable-segments
+$(B)/user/%.elf: $(B)/user/obj/%.o $(USER_LIB)
+	$(Q)mkdir -p $(@D) && $(CLANG) $(USER_CFLAGS) $(USER_LDFLAGS) -o $@ $^
+$(B)/efi/programs.S: tools/programs.py $(PROGRAMS)
+	$(Q)mkdir -p $(@D) && $(PYTHON) $^ >$@
 
 # ---- the host: mm/ in a Linux process ---------------------------------------------------------
 HOST_CFLAGS := -std=c11 -O2 -g -D_GNU_SOURCE $(WARN) -I.
@@ -83,7 +90,7 @@ CHECKED     := -std=c11 -O1 -g -D_GNU_SOURCE -DOCTAVO_DEBUG $(WARN) -I. -fno-omi
 SAN_CFLAGS  := $(CHECKED) -fsanitize=address,undefined -fno-sanitize-recover=all
 TSAN_CFLAGS := $(CHECKED) -fsanitize=thread
 # Files of core/ that ask nothing of the machine are tested on the host too.
-CORE_PORTABLE := efi/config_parse.c core/selftest/port.c core/fmt.c core/dev/keymap.c $(addprefix core/console/,line.c term.c words.c)
+CORE_PORTABLE := efi/config_parse.c core/selftest/port.c core/fmt.c core/dev/keymap.c core/proc/elf.c $(addprefix core/console/,line.c term.c words.c)
 LIB_SRC   := $(wildcard mm/*.c) $(CORE_PORTABLE) test/host/port_host.c
 HOST_TOOLS := $(patsubst test/host/tool_%.c,$(B)/host/octavo-%,$(wildcard test/host/tool_*.c))
 TESTS     := $(patsubst test/host/%.c,$(B)/san/%,$(wildcard test/host/test_*.c))
@@ -99,6 +106,7 @@ $(B)/$(1)/%.o: %.c Makefile
 	$$(call say,$(2),$$<)
 	$$(Q)mkdir -p $$(@D) && $(3) $(4) -MMD -MP -c $$< -o $$@
 endef
+$(eval $(call objects,user/obj,USER,$(CLANG),$(USER_CFLAGS)))
 $(eval $(call objects,host/obj,HOSTCC,$(HOSTCC),$(HOST_CFLAGS)))
 $(eval $(call objects,lto/obj,LTO,$(HOSTCC),$(HOST_CFLAGS) -flto))
 $(eval $(call objects,san/obj,SAN,$(HOSTCC),$(SAN_CFLAGS)))
@@ -126,11 +134,10 @@ MALLOC_CFLAGS := $(HOST_CFLAGS) -fPIC -flto=auto -ftls-model=initial-exec -fvisi
 REPLAY_SRC := test/bench/replay.c test/bench/mtrc.c test/host/heap_world.c test/host/port_host.c $(wildcard mm/*.c)
 $(eval $(call objects,host/pic,HOSTCC,$(HOSTCC),$(MALLOC_CFLAGS)))
 $(B)/host/liboctavo-malloc.so: $(MALLOC_SRC:%.c=$(B)/host/pic/%.o)
-	$(call say,LD,$@)
-	$(Q)$(HOSTCC) $(MALLOC_CFLAGS) -shared -o $@ $^ -pthread -ldl
 $(B)/host/replay: $(REPLAY_SRC:%.c=$(B)/host/pic/%.o)
+$(B)/host/liboctavo-malloc.so $(B)/host/replay:
 	$(call say,LD,$@)
-	$(Q)$(HOSTCC) $(HOST_CFLAGS) -flto=auto -o $@ $^ -pthread
+	$(Q)$(HOSTCC) $(if $(filter %.so,$@),$(MALLOC_CFLAGS) -shared,$(HOST_CFLAGS) -flto=auto) -o $@ $^ -pthread -ldl
 # Each fuzz target twice: with libFuzzer, and as a test that replays its corpus.
 FUZZERS := $(patsubst test/fuzz/fuzz_%.c,$(B)/fuzz/%,$(wildcard test/fuzz/fuzz_*.c))
 TESTS   += $(FUZZERS:$(B)/fuzz/%=$(B)/san/test_fuzz_%)
@@ -138,8 +145,7 @@ $(B)/san/test_fuzz_%: $(B)/san/obj/test/fuzz/fuzz_%.o $(B)/san/obj/test/fuzz/rep
 	$(Q)$(HOSTCC) -fsanitize=address,undefined -o $@ $^ -lcmocka -pthread
 $(B)/fuzz/%: $(B)/fuzz/obj/test/fuzz/fuzz_%.o $(LIB_SRC:%.c=$(B)/fuzz/obj/%.o) $(TEST_HELP:%.c=$(B)/fuzz/obj/%.o)
 	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ -lcmocka -pthread
-.SECONDARY:
-.DELETE_ON_ERROR:
+.SECONDARY .DELETE_ON_ERROR:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
 # ---- starting it ------------------------------------------------------------------------------
@@ -183,8 +189,6 @@ lint:
 format:
 	$(Q)tools/setup.sh lint
 	$(Q)git ls-files '*.c' '*.h' | xargs clang-format -i
-
-# ---- proofs ------------------------------------------------------------------------------------
 proof:
 	$(Q)tools/setup.sh build proof
 	$(Q)EFI_CFLAGS='$(EFI_CFLAGS)' HOST_CFLAGS='$(HOST_CFLAGS)' CC='$(HOSTCC)' PYTHON='$(PYTHON)' test/proof/run.sh $(B)/proof

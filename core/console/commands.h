@@ -16,6 +16,7 @@
     X(commands_machine)                                                                                      \
     X(commands_map)                                                                                          \
     X(commands_pages)                                                                                        \
+    X(commands_programs)                                                                                     \
     X(commands_fault)                                                                                        \
     X(commands_selftest)
 

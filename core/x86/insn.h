@@ -158,6 +158,18 @@ static inline void outb(uint16_t port, uint8_t value) { __asm__ volatile("outb %
 static inline void outw(uint16_t port, uint16_t value) { __asm__ volatile("outw %0, %1" ::"a"(value), "Nd"(port)); }
 static inline void outl(uint16_t port, uint32_t value) { __asm__ volatile("outl %0, %1" ::"a"(value), "Nd"(port)); }
 
+/* ---- ring 3 -------------------------------------------------------------------------------- */
+
+/* SYSCALL as core/proc/abi.h says: number in RAX, arguments in RDI, RSI, RDX, R10, R8; RCX and R11 are lost */
+static inline int64_t cpu_syscall(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e)
+{
+    register uint64_t r10 __asm__("r10") = d;
+    register uint64_t r8 __asm__("r8") = e;
+
+    __asm__ volatile("syscall" : "+a"(number) : "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8) : "rcx", "r11", "memory", "cc");
+    return (int64_t)number;
+}
+
 /* ---- strings of memory --------------------------------------------------------------------- */
 
 static inline void rep_stosb(void *to, uint8_t value, size_t n_bytes)
