@@ -121,7 +121,7 @@ static void start_mapper(const struct boot_info *b)
 
     must(paging_start(b, &machine.map), "page tables");
     machine.map.ranges = port_ptr(b->ranges);
-    must(kva_start(&kernel_pt), "kernel address ranges");
+    kva_start(&kernel_pt);
     as_start(&kernel_pt);
     power_start(b, &machine.map);
 

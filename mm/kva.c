@@ -13,20 +13,16 @@
  *             node knows the gap in front of it; so free space needs no nodes, and an end node that
  *             is never freed stands for the gap behind the last range.
  *
- * Search      Nodes are a treap: a search tree by address, a heap by a hash of the address, so it is
- *             balanced whatever the order of calls. Each node also knows the largest gap in its subtree:
- *             the lowest gap that is large enough is one walk from the root.
+ * Search      mm/span_tree.c: the lowest gap that is large enough is one walk from the root.
  *
  * Lazy        A range of KVA_LAZY has entries that wait for a frame (mm/pt_lazy.c). A page fault of the kernel's
  *             asks kva_fault(), which needs the entry alone: neither the tree nor its lock.
  *
- * Memory      Nodes live in pages of 56, taken from and given back to the frame allocator; so this works
- *             before there is a heap, which needs it.
+ * Memory      Nodes live in frames of their own (mm/node_pool.c); so this works before there is a heap,
+ *             which needs it.
  *
- * Invariants  K1  in address order, nodes don't overlap, and gap == start - end of the one before
- *             K2  largest == the largest gap in the node's subtree
- *             K3  a hash is not smaller than its children's
- *             K4  what is mapped in the area lies in a range
+ * Invariants  those of the span tree, and
+ *             K1  what is mapped in the area lies in a range
  *
  * Locks       area.lock (rank 20) guards the tree. Mapping and unmapping happen outside it: while they do,
  *             the range is in the tree but nobody else's, so its addresses can't be given out again
@@ -34,7 +30,7 @@
  *
  * Failure     a call that fails leaves the area as it was.
  *
- * Sources     Seidel and Aragon, "Randomized Search Trees", Algorithmica 16 (1996)
+ * Sources     those of mm/span_tree.c
  */
 #include "mm/kva.h"
 
@@ -55,13 +51,13 @@ static struct {
 static va_t     address(uint64_t page) { return va_add(area.base, page << PAGE_SHIFT); }
 static uint64_t page_of(va_t v) { return (v.raw - area.base.raw) >> PAGE_SHIFT; }
 
-err_t kva_start(struct pt *kernel)
+void kva_start(struct pt *kernel)
 {
     uint64_t pages = (uint64_t)(SLOT_HEAP - SLOT_DYNAMIC) << (slot_shift(KERNEL_LEVELS) - PAGE_SHIFT);
 
     area.pt = kernel;
     area.base = slot_base(SLOT_DYNAMIC, kernel->levels);
-    return kva_tree_start(&area.tree, 1, pages - 1);
+    kva_tree_start(&area.tree, 1, pages - 1);
 }
 
 /* ---- addresses -------------------------------------------------------------------------------- */

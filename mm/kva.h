@@ -25,7 +25,7 @@ struct kva_range {
 };
 
 /* kva_start - the dynamic area of these tables is ours from now on, and empty */
-err_t kva_start(struct pt *kernel) MUST_USE;
+void kva_start(struct pt *kernel);
 
 /*
  * kva_alloc - memory: n_pages mapped readable and writable, contents undefined
