@@ -3,11 +3,27 @@
 #ifndef MM_AS_H
 #define MM_AS_H
 
+#include "mm/fault_user.h"
+#include "mm/node_pool.h"
 #include "mm/pt.h"
+#include "mm/span_tree.h"
 
+/* It stays where it was created. */
 struct as {
     struct pt        pt;
     struct tlb_space tlb;
+    struct irqlock   lock;       /* rank 28                                                            */
+    bool             busy;       /* [lock] somebody changes regions, or waits for a flush: faults wait. It guards, too: */
+    struct span_tree regions;    /* [lock, busy] struct region, mm/region.h                            */
+    struct node_pool nodes;      /* [busy] they lie in these                                           */
+    struct region   *last;       /* [lock, busy] where the last fault was, or NULL                     */
+    uint64_t         n_regions;  /* [busy]                                                             */
+    uint64_t         promised;   /* [lock, busy] pages it may come to own without asking again         */
+    uint64_t         owned;      /* [lock, busy] frames of its own, after a fork also those shared by it */
+    uint64_t         limit;      /* [lock] owned and tables together may be so many                    */
+    va_t             heap, brk;  /* [busy] first byte, and the one behind the last                     */
+    uint64_t         faults[FAULT_PLANS]; /* [lock] what was done how often                            */
+    uint64_t         faults_grow;         /* [lock] of them: the stack grew, or a first on a page of the heap */
 };
 
 /* A mapping whose frames belong to the space: they are freed when it is unmapped. Software's bit 9. */
