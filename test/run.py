@@ -22,7 +22,7 @@ import xml.etree.ElementTree as xml
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 WORKERS = int(os.environ.get("JOBS", os.cpu_count() or 2))
-HOST_TIMEOUT_S = 180
+HOST_TIMEOUT_S = 600
 
 
 def host_programs(name):

@@ -16,6 +16,7 @@
 
 #include "mm/frame.h"
 #include "mm/port.h"
+#include "mm/zero.h"
 #include "test/host/frame_world.h"
 #include "test/host/model_frame.h"
 
@@ -28,6 +29,7 @@ static struct mem_range range[24];
 static size_t           n_ranges;
 static unsigned         ram[CHUNK_FRAMES]; /* every frame of RAM */
 static unsigned         n_ram;
+static bool             ebb; /* memory fills up and empties in turn */
 
 unsigned frame_calls_frame(void)
 {
@@ -110,7 +112,7 @@ static bool model_has(unsigned n, unsigned align, unsigned boundary, unsigned lo
 
 void frame_calls_alloc(void)
 {
-    unsigned order = rnd_below(2) == 0 ? 0 : (unsigned)rnd_below(11);
+    unsigned order = rnd_below(2) == 0 ? 0 : (unsigned)rnd_below(rnd_below(50) == 0 ? FRAME_ORDER_MAX + 2 : 11);
     pfn_t    f = { 77 };
     err_t    err = frame_alloc(order, &f);
 
@@ -119,10 +121,29 @@ void frame_calls_alloc(void)
         assert_true(model_all(&m, (unsigned)f.idx, 1u << order, MODEL_FREE));
         model_take(&m, (unsigned)f.idx, order);
     } else {
-        assert_int_equal(err, ERR_NOMEM);
+        assert_int_equal(err, order > FRAME_ORDER_MAX ? ERR_INVAL : ERR_NOMEM);
         assert_int_equal(f.idx, 77);
-        assert_false(model_has(1u << order, 1u << order, N, LOW_END, N));
+        assert_false(order <= FRAME_ORDER_MAX && model_has(1u << order, 1u << order, N, LOW_END, N));
     }
+}
+
+/* Idle time, or a frame of zeroes, which is dirty from then on */
+static void call_zeroed(void)
+{
+    pfn_t    f;
+    uint8_t *p;
+
+    for (uint64_t idle = rnd_below(8); idle > 0; idle--)
+        (void)frame_zero_idle();
+    if (frame_alloc_zeroed(&f) != ERR_OK) {
+        assert_int_equal(count_free(LOW_END), 0);
+        return;
+    }
+    assert_true(f.idx >= LOW_END && m.frame[f.idx] == MODEL_FREE);
+    model_take(&m, (unsigned)f.idx, 0);
+    p = port_ptr(pfn_to_pa(f));
+    assert_true(p[0] == 0 && memcmp(p, p + 1, PAGE_SIZE - 1) == 0);
+    memset(p, 0xee, PAGE_SIZE);
 }
 
 static void call_bulk(void)
@@ -204,7 +225,11 @@ err_t frame_calls_expect(unsigned at, unsigned *order)
 void frame_calls_free(void)
 {
     unsigned at = frame_calls_frame(), order = 0;
-    err_t    err = frame_calls_expect(at, &order);
+
+    if (ebb && at < N && m.frame[at] == MODEL_INSIDE)
+        at = model_look(&m, at).first;
+
+    err_t err = frame_calls_expect(at, &order);
 
     if (rnd_below(2) == 0) {
         unsigned claimed = rnd_below(2) == 0 ? order : (unsigned)rnd_below(FRAME_ORDER_MAX + 2);
@@ -217,6 +242,27 @@ void frame_calls_free(void)
     }
     if (err == ERR_OK)
         model_give(&m, at);
+}
+
+/* Frames of any kind at once: those before the first that is refused are given back */
+static void call_free_any(void)
+{
+    pfn_t  f[8];
+    size_t n = 1 + rnd_below(ARRAY_LEN(f));
+    err_t  err = ERR_OK;
+
+    for (size_t i = 0; i < n; i++)
+        f[i] = pfn(i > 0 && rnd_below(2) == 0 ? f[i - 1].idx + 1 : frame_calls_frame());
+    for (size_t i = 0; i < n && err == ERR_OK; i++) {
+        unsigned order = 0;
+
+        err = frame_calls_expect((unsigned)f[i].idx, &order);
+        if (err == ERR_OK && order != 0)
+            err = ERR_ORDER;
+        if (err == ERR_OK)
+            model_give(&m, (unsigned)f[i].idx);
+    }
+    assert_int_equal(frames_free(n, f), err);
 }
 
 static void call_free_run(void)
@@ -295,7 +341,7 @@ static void call_query(void)
 
 void frame_calls_check(void)
 {
-    struct frame_stats s, zone, sum = { 0 };
+    struct frame_stats s, zone, sum = { 0 }, chunk, chunks = { 0 };
 
     assert_null(frame_check());
     frame_stats(&s);
@@ -309,6 +355,13 @@ void frame_calls_check(void)
         sum.bitmaps += zone.bitmaps;
     }
     assert_true(sum.free == s.free && sum.managed == s.managed && sum.bitmaps == s.bitmaps);
+    for (uint64_t i = 0; i < frame_chunks(); i++)
+        if (frame_stats_chunk(i, &chunk) == ERR_OK) {
+            chunks.free += chunk.free;
+            chunks.managed += chunk.managed;
+            chunks.bitmaps += chunk.bitmaps;
+        }
+    assert_true(chunks.free == s.free && chunks.managed == s.managed && chunks.bitmaps == s.bitmaps);
 }
 
 uint64_t frame_calls_fingerprint(void)
@@ -325,6 +378,7 @@ uint64_t frame_calls_fingerprint(void)
 
 void frame_calls_open(unsigned longest)
 {
+    ebb = false;
     random_machine(longest);
     world_open(range, n_ranges);
     model_from_map();
@@ -339,10 +393,14 @@ void frame_calls_close(void)
 void frame_calls_one(void)
 {
     static void (*const calls[])(void) = {
-        frame_calls_alloc, frame_calls_alloc, frame_calls_alloc, frame_calls_free, frame_calls_free,
+        frame_calls_alloc, frame_calls_alloc, frame_calls_alloc, call_with,        call_bulk,     /* not at ebb */
+        frame_calls_alloc, frame_calls_free,  frame_calls_free,  frame_calls_free, frame_calls_free,
         frame_calls_free,  frame_calls_free,  frame_calls_free,  frame_calls_free, frame_calls_free,
-        call_with,         call_free_run,     call_query,        call_reserve,     call_bulk,
+        call_with,         call_free_run,     call_query,        call_reserve,     call_zeroed,
+        call_free_any,
     };
 
-    calls[rnd_below(ARRAY_LEN(calls))]();
+    if (rnd_below(5000) == 0)
+        ebb = !ebb;
+    calls[ebb ? 5 + rnd_below(ARRAY_LEN(calls) - 5) : rnd_below(ARRAY_LEN(calls))]();
 }
