@@ -37,7 +37,7 @@ GNU_EFI  ?= -isystem /usr/include/efi -isystem /usr/include/efi/x86_64
 EFI_ARCH := --target=x86_64-unknown-windows -fno-ms-extensions
 EFI_CFLAGS := $(EFI_ARCH) -std=c11 -O2 -gdwarf-4 -ffreestanding -fshort-wchar -mno-red-zone -mgeneral-regs-only \
   -mno-stack-arg-probe -fno-strict-aliasing -fno-builtin-bcmp -fno-stack-protector -fasynchronous-unwind-tables \
-  -ffile-prefix-map=$(CURDIR)=. $(if $(DEBUG),-DOCTAVO_DEBUG) -Wthread-safety $(WARN) -I.
+  -ffile-prefix-map=$(CURDIR)=. $(if $(DEBUG),-DOCTAVO_DEBUG) -Wthread-safety $(WARN) -I. -Icore/world
 EFI_SRC := $(filter-out core/user/%,$(sort $(wildcard efi/*.c core/*.c core/*/*.c mm/*.c core/x86/*.S)))
 EFI_OBJ := $(EFI_SRC:%=$(B)/efi/%.obj) $(B)/efi/font.c.obj $(B)/efi/programs.S.obj
 FONTS   ?= /usr/share/consolefonts/spleen-8x16.psfu.gz /usr/share/consolefonts/spleen-16x32.psfu.gz
@@ -85,8 +85,8 @@ $(B)/efi/programs.S: tools/programs.py $(PROGRAMS)
 	$(Q)mkdir -p $(@D) && $(PYTHON) $^ >$@
 
 # ---- the host: mm/ in a Linux process ---------------------------------------------------------
-HOST_CFLAGS := -std=c11 -O2 -g -D_GNU_SOURCE $(WARN) -I.
-CHECKED     := -std=c11 -O1 -g -D_GNU_SOURCE -DOCTAVO_DEBUG $(WARN) -I. -fno-omit-frame-pointer
+HOST_CFLAGS := -std=c11 -O2 -g -D_GNU_SOURCE $(WARN) -I. -Itest/host/world
+CHECKED     := -std=c11 -O1 -g -D_GNU_SOURCE -DOCTAVO_DEBUG $(WARN) -I. -Itest/host/world -fno-omit-frame-pointer
 SAN_CFLAGS  := $(CHECKED) -fsanitize=address,undefined -fno-sanitize-recover=all
 TSAN_CFLAGS := $(CHECKED) -fsanitize=thread
 # Files of core/ that ask nothing of the machine are tested on the host too.

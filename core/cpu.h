@@ -23,6 +23,8 @@ struct cpu {
 #endif
 };
 
+_Static_assert(offsetof(struct cpu, number) == GS_CPU_NUMBER, "port_cpu() would read something else");
+
 static inline struct cpu *cpu_this(void) { return (struct cpu *)GS_READ_U64(offsetof(struct cpu, self)); }
 
 #endif

@@ -5,30 +5,13 @@
 #include "core/cpu.h"
 #include "core/x86/paging.h"
 
-#define RFLAGS_IF ((uint64_t)1 << 9)
-
 uintptr_t port_base; /* 0 on the firmware's tables: they map RAM at its own addresses */
 
 void port_direct_map(va_t base) { port_base = base.raw; }
 
-unsigned port_cpu(void) { return (unsigned)GS_READ_U64(offsetof(struct cpu, number)); }
 unsigned port_cpus(void) { return 1; }
 void     port_relax(void) { cpu_pause(); }
 uint64_t port_clock(void) { return cpu_rdtsc(); }
-
-uint64_t port_irq_save(void)
-{
-    uint64_t flags = cpu_flags() & RFLAGS_IF;
-
-    cpu_cli();
-    return flags;
-}
-
-void port_irq_restore(uint64_t flags)
-{
-    if (flags != 0)
-        cpu_sti();
-}
 
 void port_tlb_page(va_t page) { cpu_invlpg(page.raw); }
 

@@ -5,6 +5,10 @@
  * Two worlds implement it: core/port.c on the real machine, test/host/port_host.c in a Linux
  * process. One conformance test (test/host/test_port.c, and `selftest port` in the machine) holds
  * both to these contracts. A function is here only because a file in mm/ calls it.
+ *
+ * What is declared `static inline` is a few instructions in every world, fewer than a call: each world
+ * defines it in a header of this name, in a folder that its build gives the compiler to look in
+ * (core/world/, test/host/world/).
  */
 #ifndef MM_PORT_H
 #define MM_PORT_H
@@ -33,7 +37,7 @@ static inline void *port_ptr(pa_t p) { return (void *)(port_base + p.raw); }
 #define PORT_CPUS_MAX 64
 
 /* port_cpu - number of the CPU that runs this, 0..port_cpus()-1; stable while interrupts are off */
-unsigned port_cpu(void);
+static inline unsigned port_cpu(void);
 
 /* port_cpus - how many CPUs may call into mm/ (1..PORT_CPUS_MAX); never falls */
 unsigned port_cpus(void);
@@ -42,8 +46,8 @@ unsigned port_cpus(void);
 void port_relax(void);
 
 /* port_irq_save - interrupts off; returns what port_irq_restore needs to undo it; nests */
-uint64_t port_irq_save(void);
-void     port_irq_restore(uint64_t flags);
+static inline uint64_t port_irq_save(void);
+static inline void     port_irq_restore(uint64_t flags);
 
 /* port_clock - a counter that rises with time (TSC); for statistics, its unit is the world's own */
 uint64_t port_clock(void);
@@ -56,6 +60,8 @@ uint64_t port_clock(void);
  *   any of them. With one CPU there is nothing to do.
  */
 void port_fence_cpus(void);
+
+#include "mm/port_inline.h"
 
 /* ---- translations -------------------------------------------------------------------------- */
 

@@ -24,7 +24,7 @@ static struct {
     bool           quiet;
 } host = { .n_cpus = 1 };
 
-static _Thread_local unsigned     my_cpu;
+_Thread_local unsigned            host_cpu;
 static _Thread_local jmp_buf     *panic_exit;
 static _Thread_local char         panic_text[512];
 
@@ -48,15 +48,12 @@ void host_memory_close(void)
     host.n_bytes = 0;
 }
 
-void host_cpu_set(unsigned cpu) { my_cpu = cpu; }
+void host_cpu_set(unsigned cpu) { host_cpu = cpu; }
 void host_cpus_set(unsigned n_cpus) { host.n_cpus = n_cpus; }
 void host_log_quiet(bool quiet) { host.quiet = quiet; }
 
-unsigned port_cpu(void) { return my_cpu; }
 unsigned port_cpus(void) { return host.n_cpus; }
 void     port_relax(void) { sched_yield(); }
-uint64_t port_irq_save(void) { return 0; }
-void     port_irq_restore(uint64_t flags) { (void)flags; }
 
 void *(*host_va_hook)(va_t v);
 void (*host_tlb_hook)(const struct host_tlb_event *event);
@@ -64,7 +61,7 @@ void (*host_tlb_hook)(const struct host_tlb_event *event);
 static void tlb_event(enum host_tlb_kind kind, uint64_t what, unsigned pcid, bool flag)
 {
     if (host_tlb_hook != NULL)
-        host_tlb_hook(&(struct host_tlb_event){ kind, my_cpu, what, pcid, flag });
+        host_tlb_hook(&(struct host_tlb_event){ kind, host_cpu, what, pcid, flag });
 }
 
 void port_tlb_page(va_t page)
@@ -85,12 +82,12 @@ void port_space_load(pfn_t root, unsigned pcid, bool keep) { tlb_event(HOST_TLB_
 
 void port_cpus_call(uint64_t cpus, void (*fn)(void *arg), void *arg)
 {
-    unsigned caller = my_cpu;
+    unsigned caller = host_cpu;
 
-    for (my_cpu = 0; my_cpu < host.n_cpus; my_cpu++)
-        if ((cpus >> my_cpu & 1) != 0)
+    for (host_cpu = 0; host_cpu < host.n_cpus; host_cpu++)
+        if ((cpus >> host_cpu & 1) != 0)
             fn(arg);
-    my_cpu = caller;
+    host_cpu = caller;
 }
 
 void *port_va_ptr(va_t v) { return host_va_hook(v); }
