@@ -157,7 +157,9 @@ err_t as_alloc(struct as *as, va_t start, uint64_t n_pages, uint64_t flags)
 
 err_t as_unmap(struct as *as, va_t start, uint64_t n_pages)
 {
-    return pt_release_marked(&as->pt, start, n_pages, AS_OWNED, &as->tlb);
+    struct pt_marks marks = { .owned = AS_OWNED, .counted = AS_COUNTED };
+
+    return pt_release_marked(&as->pt, start, n_pages, &marks, &as->tlb);
 }
 
 /* ---- switching --------------------------------------------------------------------------------- */

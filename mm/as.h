@@ -29,6 +29,9 @@ struct as {
 /* A mapping whose frames belong to the space: they are freed when it is unmapped. Software's bit 9. */
 #define AS_OWNED ((uint64_t)1 << 9)
 
+/* Owned, but perhaps with others (mm/framedb.h counts), so never writable. Software's bit 11. */
+#define AS_COUNTED ((uint64_t)1 << 11)
+
 /* as_start - these are the kernel's tables; the CPU that calls is on them */
 void as_start(struct pt *kernel);
 

@@ -134,6 +134,15 @@ err_t frames_free(size_t n, const pfn_t in[]) MUST_USE;
  */
 err_t frame_free_run(pfn_t f, uint64_t n) MUST_USE;
 
+/*
+ * frame_split - an allocated block of 2^order frames becomes as many blocks of one, each to be freed by itself
+ *
+ *   order   6..11
+ *   Errors  ERR_ORDER  the block has another      ERR_INVAL  order out of range; else as frame_free
+ *   Cost    a step for each 64 frames
+ */
+err_t frame_split(pfn_t f, unsigned order) MUST_USE;
+
 /* ---- holding back at run time -------------------------------------------------------------------- */
 
 /*

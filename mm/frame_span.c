@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mm/frame_span.c - what is done to a range of frames: hold back, release, give back
+ * mm/frame_span.c - what is done to a range of frames: hold back, release, split, give back
  *
  * A range is worked on chunk by chunk, each part under its chunk's lock. What fails in a later chunk is
  * undone in the earlier ones, so that the caller sees all or nothing.
@@ -124,4 +124,39 @@ err_t frame_free_run(pfn_t f, uint64_t n)
     if (err == ERR_OK)
         came = each_chunk(f.idx, end, give_part, &err);
     return err == ERR_OK ? ERR_OK : frame_refuse(pfn(came), err);
+}
+
+/* Under one lock a block is freed and taken again in pieces: nobody sees it free. */
+static err_t split_block(struct fchunk *z, unsigned at, unsigned n) REQUIRES(z->lock)
+{
+    unsigned order;
+    err_t    err = chunk_block(&z->c, at, &order);
+
+    if (err != ERR_OK)
+        return err;
+    if (1u << order != n)
+        return ERR_ORDER;
+    chunk_give(&z->c, at, order);
+    for (unsigned word = word_of(at); word < word_of(at + n); word++)
+        chunk_take_singles(&z->c, word, WORD_FULL);
+    return ERR_OK;
+}
+
+err_t frame_split(pfn_t f, unsigned order)
+{
+    struct fchunk *z;
+    uint64_t       flags;
+    err_t          err;
+
+    if (order < CHUNK_W0 || order >= ROW_ORDER || !is_aligned(f.idx, (uint64_t)1 << order))
+        return ERR_INVAL;
+    if (!span_is_known(f, (uint64_t)1 << order))
+        return ERR_OUTSIDE;
+    z = chunk_get(chunk_no(f));
+    flags = chunk_lock(z);
+    err = split_block(z, chunk_at(f), 1u << order);
+    if (err == ERR_OK)
+        chunk_settled(z);
+    chunk_unlock(z, flags);
+    return err;
 }

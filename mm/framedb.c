@@ -192,6 +192,59 @@ unsigned framedb_unshare(pfn_t f)
     return left;
 }
 
+/* The same as `p` if f is a neighbour: only the record is another. False: look again */
+static bool beside(struct path *p, pfn_t before, pfn_t f)
+{
+    if ((before.idx ^ f.idx) >> LEAF_BITS != 0)
+        return false;
+    p->record += (int64_t)(f.idx - before.idx);
+    return true;
+}
+
+static err_t share_next(struct path *p, bool near, pfn_t before, pfn_t f)
+{
+    err_t err = ERR_OK;
+
+    if (UNLIKELY(!near || !beside(p, before, f))) {
+        err = find_or_build(f, p);
+    } else if (p->record->refs == 0) {
+        ++*p->entry[LEVELS - 1];
+        p->record->refs = 1; /* a record that goes is erased */
+    }
+    if (err == ERR_OK)
+        p->record->refs++;
+    return err;
+}
+
+err_t framedb_share_many(size_t n, const pfn_t frames[])
+{
+    struct path p;
+    uint64_t    flags = irqlock_take(&fdb.lock);
+    err_t       err = ERR_OK;
+    size_t      i = 0;
+
+    for (; i < n && err == ERR_OK; i++)
+        err = share_next(&p, i > 0, frames[i > 0 ? i - 1 : 0], frames[i]);
+    irqlock_drop(&fdb.lock, flags);
+    if (err != ERR_OK)
+        for (i--; i > 0; i--)
+            (void)framedb_unshare(frames[i - 1]);
+    return err;
+}
+
+err_t framedb_drop_run(pfn_t start, uint64_t n_blocks, unsigned order)
+{
+    err_t err = ERR_OK;
+
+    for (uint64_t i = 0; i < n_blocks && err == ERR_OK; i++) {
+        pfn_t f = pfn_add(start, i << order);
+
+        if (framedb_unshare(f) == 0)
+            err = frame_free_order(f, order);
+    }
+    return err;
+}
+
 unsigned framedb_refs(pfn_t f)
 {
     struct path p;

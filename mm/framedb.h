@@ -45,6 +45,21 @@ err_t framedb_share(pfn_t f) MUST_USE;
  */
 unsigned framedb_unshare(pfn_t f);
 
+/*
+ * framedb_share_many - one more shares each of frames[n], all or none
+ *
+ *   Errors  as framedb_open
+ *   Cost    a few instructions for each frame that follows its neighbour of 128
+ */
+err_t framedb_share_many(size_t n, const pfn_t frames[]) MUST_USE;
+
+/*
+ * framedb_drop_run - one less shares each of n blocks of 2^order frames; those that nobody shares any more are freed
+ *
+ *   A block is known by its first frame. Errors as frame_free_order(): it was no such block.
+ */
+err_t framedb_drop_run(pfn_t start, uint64_t n_blocks, unsigned order) MUST_USE;
+
 /* framedb_refs - how many share frame f; 1 without a record */
 unsigned framedb_refs(pfn_t f);
 

@@ -132,8 +132,16 @@ err_t pt_unmap(struct pt *pt, va_t start, uint64_t n_pages, struct tlb_batch *b)
  */
 err_t pt_release(struct pt *pt, va_t start, uint64_t n_pages, struct tlb_space *space) MUST_USE;
 
-/* pt_release_marked - the same, but of frames only those whose entries have all bits of `mark` */
-err_t pt_release_marked(struct pt *pt, va_t start, uint64_t n_pages, uint64_t mark, struct tlb_space *space) MUST_USE;
+/* Which frames go with their entries, and how many did */
+struct pt_marks {
+    uint64_t owned;    /* those whose entries have all these bits ...                       */
+    uint64_t counted;  /* ... with one of these, too: others may share them, mm/framedb.h   */
+    uint64_t n_frames; /* result: frames behind the entries of those                        */
+};
+
+/* pt_release_marked - the same, but of frames only those that are marked as owned */
+err_t pt_release_marked(struct pt *pt, va_t start, uint64_t n_pages, struct pt_marks *marks,
+                        struct tlb_space *space) MUST_USE;
 
 /*
  * pt_protect - the pages of the range that are mapped get these flags; holes are no error
@@ -141,6 +149,10 @@ err_t pt_release_marked(struct pt *pt, va_t start, uint64_t n_pages, uint64_t ma
  *   flags   as for pt_map(): W, U, G, NX and key are replaced. The cache type, A, D and software's bits stay.
  */
 err_t pt_protect(struct pt *pt, va_t start, uint64_t n_pages, uint64_t flags, struct tlb_batch *b) MUST_USE;
+
+/* pt_protect_marked - the same, but W, if it is among the flags, only for entries whose bits of `mark` are `match` */
+err_t pt_protect_marked(struct pt *pt, va_t start, uint64_t n_pages, uint64_t flags, uint64_t mark, uint64_t match,
+                        struct tlb_batch *b) MUST_USE;
 
 /*
  * pt_move - what is mapped at `from` is mapped at `to` instead; no frame is touched

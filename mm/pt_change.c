@@ -24,9 +24,14 @@
 /* The frames behind this entry are to be freed, and the batch can take no more */
 static bool no_room(struct unmap *u, pte_t e, unsigned level, uint64_t page)
 {
-    if (!u->release || !pte_present(e) || (e.raw & u->mark) != u->mark ||
-        tlb_free_block(u->batch, pte_frame(e, level), 9 * (level - 1)))
+    struct pt_marks *m = u->release;
+
+    if (m == NULL || !pte_present(e) || (e.raw & m->owned) != m->owned)
         return false;
+    if (tlb_free_block(u->batch, pte_frame(e, level), 9 * (level - 1), (e.raw & m->counted) != 0)) {
+        m->n_frames += level_pages(level);
+        return false;
+    }
     u->full = true;
     u->next = page;
     return true;
@@ -102,7 +107,7 @@ static unsigned unmap_below(struct unmap *u, pte_cell *cell, pte_t e, unsigned l
     unsigned n = pte_count(e);
     bool     whole = next - page == level_pages(level);
 
-    if (level == LEVEL_2M && whole && !u->release && n > tlb_room(u->batch) && !tlb_shadow_on)
+    if (level == LEVEL_2M && whole && u->release == NULL && n > tlb_room(u->batch) && !tlb_shadow_on)
         tlb_changed_many(u->batch); /* as it is: see "Cheap" above */
     else
         n = pt_unmap_span(u, pt_cells(u->pt, pte_frame(e, level), page, level - 1), level - 1, page, next);
@@ -117,7 +122,7 @@ unsigned pt_unmap_span(struct unmap *u, pte_cell *cells, unsigned level, uint64_
         unsigned n = (unsigned)(end - page);
         pte_cell *c = &cells[pt_index(page, level)];
 
-        return u->release || n <= tlb_room(u->batch) || tlb_shadow_on ? clear_listed(u, c, n, page)
+        return u->release != NULL || n <= tlb_room(u->batch) || tlb_shadow_on ? clear_listed(u, c, n, page)
                                                                        : clear_many(u, c, n);
     }
     for (uint64_t next; page < end && !u->full; page = next) {
@@ -175,16 +180,19 @@ err_t pt_unmap(struct pt *pt, va_t start, uint64_t n_pages, struct tlb_batch *b)
 
 err_t pt_release(struct pt *pt, va_t start, uint64_t n_pages, struct tlb_space *space)
 {
-    return pt_release_marked(pt, start, n_pages, 0, space);
+    struct pt_marks all = { .owned = 0 };
+
+    return pt_release_marked(pt, start, n_pages, &all, space);
 }
 
-err_t pt_release_marked(struct pt *pt, va_t start, uint64_t n_pages, uint64_t mark, struct tlb_space *space)
+err_t pt_release_marked(struct pt *pt, va_t start, uint64_t n_pages, struct pt_marks *marks, struct tlb_space *space)
 {
     struct tlb_batch b;
-    struct unmap     u = { .pt = pt, .batch = &b, .release = true, .mark = mark };
+    struct unmap     u = { .pt = pt, .batch = &b, .release = marks };
     va_t             end = va_add(start, n_pages << PAGE_SHIFT); /* wraps to 0 at the very top */
     err_t            err;
 
+    marks->n_frames = 0;
     tlb_batch_open(&b, space);
     for (;;) {
         u.full = false;
@@ -205,32 +213,32 @@ struct protect {
     struct pt        *pt;
     struct tlb_batch *batch;
     uint64_t          flags;
+    uint64_t          mark, match; /* W only where the entry's bits of `mark` are these */
 };
 
 /* n neighbouring entries; lists what a CPU may hold wrongly afterwards. */
 static void protect_run(struct protect *p, pte_cell *c, unsigned n, uint64_t page, unsigned level)
 {
     const uint64_t bits = PROTECT_BITS, set = p->flags;
-    uint64_t       any = 0, all = ~(uint64_t)0;
+    uint64_t       cleared = 0, gained = 0;
 
-    for (unsigned i = 0; UNLIKELY(tlb_shadow_on) && n > 1 && i < n; i++) /* it wants to see each of them */
-        protect_run(p, &c[i], 1, page + i * level_pages(level), level);
     for (unsigned i = 0; i < n; i++) {
-        uint64_t old = atomic_load_explicit(&c[i].raw, memory_order_relaxed);
+        uint64_t old = atomic_load_explicit(&c[i].raw, memory_order_relaxed), new;
 
         if ((old & PTE_P) == 0)
             continue;
-        if (UNLIKELY(!atomic_compare_exchange_strong_explicit(&c[i].raw, &old, (old & ~bits) | set,
-                                                              memory_order_acq_rel, memory_order_relaxed))) {
+        new = (old & ~bits) | ((old & p->mark) == p->match ? set : set & ~PTE_W);
+        if (UNLIKELY(!atomic_compare_exchange_strong_explicit(&c[i].raw, &old, new, memory_order_acq_rel,
+                                                              memory_order_relaxed))) {
             i--; /* the CPU has just set A or D: once more */
             continue;
         }
-        any |= old;
-        all &= old;
+        cleared |= old & ~new;
+        gained |= new & ~old;
+        if (UNLIKELY(tlb_shadow_on))
+            note_page(p->pt, p->batch, page + i * level_pages(level), level, (pte_t){ old }, (pte_t){ new });
     }
-    if (any != 0)
-        note_page(p->pt, p->batch, page, level, (pte_t){ any }, (pte_t){ (any & ~bits) | set });
-    if (any == 0 || !tlb_must_flush(any & bits & ~set, set & ~all))
+    if (!tlb_must_flush(cleared, gained))
         return;
     if (n > tlb_room(p->batch))
         tlb_changed_many(p->batch);
@@ -262,7 +270,13 @@ static void protect_span(struct protect *p, pte_cell *cells, unsigned level, uin
 
 err_t pt_protect(struct pt *pt, va_t start, uint64_t n_pages, uint64_t flags, struct tlb_batch *b)
 {
-    struct protect p = { pt, b, flags & PROTECT_BITS };
+    return pt_protect_marked(pt, start, n_pages, flags, 0, 0, b);
+}
+
+err_t pt_protect_marked(struct pt *pt, va_t start, uint64_t n_pages, uint64_t flags, uint64_t mark, uint64_t match,
+                        struct tlb_batch *b)
+{
+    struct protect p = { pt, b, flags & PROTECT_BITS, mark, match };
     struct span    s;
     uint64_t       irq = irqlock_take(&pt->lock);
     err_t          err = pt_span(pt, start, n_pages, &s);

@@ -113,8 +113,7 @@ void pt_alias_changed(const struct pt *pt, uint64_t page, unsigned level, struct
 struct unmap {
     struct pt        *pt;
     struct tlb_batch *batch;
-    bool              release; /* frames go into the batch,                               */
-    uint64_t          mark;    /* ... of entries that have all these bits                 */
+    struct pt_marks  *release; /* NULL, or which frames go into the batch,                */
     bool              full;    /* ... which took no more:                                 */
     uint64_t          next;    /* the first page that was left                            */
 };

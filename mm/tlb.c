@@ -26,6 +26,9 @@
  *
  * Locks       none. What is shared is atomic: spaces' masks and the counters.
  *
+ * Shared      A frame that several spaces map is let go by each after its own flush, and goes with the last: so no CPU
+ *             can reach it when it is freed.
+ *
  * Failure     cannot fail; a batch that is full becomes a full flush. Frames are different: they
  *             must be remembered one by one, so tlb_free_block() says when the batch must be closed.
  *
@@ -34,6 +37,7 @@
 #include "mm/tlb.h"
 
 #include "mm/frame.h"
+#include "mm/framedb.h"
 #include "mm/port.h"
 #include "mm/tlb_shadow.h"
 
@@ -74,17 +78,18 @@ void tlb_free_table(struct tlb_batch *b, pfn_t table)
     b->n_tables++;
 }
 
-bool tlb_free_block(struct tlb_batch *b, pfn_t block, unsigned order)
+bool tlb_free_block(struct tlb_batch *b, pfn_t block, unsigned order, bool counted)
 {
     struct tlb_run *last = b->n_runs > 0 ? &b->run[b->n_runs - 1] : NULL;
 
-    if (last != NULL && last->order == order && block.idx == last->start.idx + (last->n_blocks << order)) {
+    if (last != NULL && last->order == order && last->counted == counted &&
+        block.idx == last->start.idx + (last->n_blocks << order)) {
         last->n_blocks++;
         return true;
     }
     if (b->n_runs == TLB_BATCH_RUNS)
         return false;
-    b->run[b->n_runs++] = (struct tlb_run){ block, 1, order };
+    b->run[b->n_runs++] = (struct tlb_run){ block, 1, order, counted };
     return true;
 }
 
@@ -176,7 +181,9 @@ static void release(struct tlb_batch *b)
     for (unsigned i = 0; i < b->n_runs; i++) {
         const struct tlb_run *r = &b->run[i];
 
-        for (uint64_t k = 0; k < r->n_blocks && err == ERR_OK; k++)
+        if (r->counted)
+            err = framedb_drop_run(r->start, r->n_blocks, r->order);
+        for (uint64_t k = 0; !r->counted && k < r->n_blocks && err == ERR_OK; k++)
             err = frame_free_order(pfn_add(r->start, k << r->order), r->order);
         count(&stats.frames, r->n_blocks << r->order);
     }

@@ -39,6 +39,7 @@ struct tlb_run {
     pfn_t    start;
     uint64_t n_blocks;
     unsigned order;
+    bool     counted; /* others may share them (mm/framedb.h): freed with the last reference */
 };
 
 struct tlb_batch {
@@ -87,9 +88,11 @@ void tlb_free_table(struct tlb_batch *b, pfn_t table);
 /*
  * tlb_free_block - this allocated block of 2^order frames was unmapped; it is freed after the flush
  *
+ *   counted  others may share it: after the flush one less does, and it is freed with the last one
+ *
  *   Returns false, and has done nothing, when the batch can hold no more: close it first.
  */
-bool tlb_free_block(struct tlb_batch *b, pfn_t block, unsigned order) MUST_USE;
+bool tlb_free_block(struct tlb_batch *b, pfn_t block, unsigned order, bool counted) MUST_USE;
 
 /*
  * tlb_must_flush - may a CPU go wrong with the old translation where the tables say the new one?

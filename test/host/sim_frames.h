@@ -71,6 +71,19 @@ err_t frame_alloc_zeroed(pfn_t *out)
     return err;
 }
 
+err_t frame_split(pfn_t f, unsigned order)
+{
+    if (f.idx >= SIM_FRAMES || sim_order[f.idx] != 1 + order)
+        return ERR_ORDER;
+    memset(&sim_order[f.idx], 1, (size_t)1 << order);
+    return ERR_OK;
+}
+
+struct frame_totals frame_totals(void)
+{
+    return (struct frame_totals){ .managed = SIM_FRAMES - 1, .free = SIM_FRAMES - 1 - sim_in_use };
+}
+
 err_t frames_alloc(size_t n, pfn_t out[])
 {
     for (size_t i = 0; i < n; i++)

@@ -256,6 +256,34 @@ static void ranges_are_held_back_and_released(void **state)
     world_close();
 }
 
+static void a_block_becomes_single_frames(void **state)
+{
+    struct frame_stats s;
+    pfn_t              f;
+
+    (void)state;
+    world_open(pc, ARRAY_LEN(pc));
+    for (unsigned order = 6; order < 12; order++) {
+        assert_int_equal(frame_alloc(order, &f), ERR_OK);
+        assert_int_equal(frame_split(f, order - 1), order == 6 ? ERR_INVAL : ERR_ORDER);
+        assert_int_equal(frame_split(pfn_add(f, 64), 6), order == 6 ? ERR_NOT_ALLOC : ERR_INSIDE);
+        assert_int_equal(frame_split(f, order), ERR_OK);
+        assert_null(frame_check());
+        assert_int_equal(frame_split(f, order), ERR_ORDER);
+        for (uint64_t i = 1; i <= (uint64_t)1 << order; i++) {
+            pfn_t one = pfn_add(f, ((i * 37) & (((uint64_t)1 << order) - 1)));
+
+            assert_int_equal(frame_query(one).state, FRAME_BLOCK);
+            assert_int_equal(frame_free_order(one, 0), ERR_OK);
+        }
+    }
+    assert_int_equal(frame_split(f, 12), ERR_INVAL);
+    assert_int_equal(frame_split(pfn(1000 * GIB_FRAMES), 9), ERR_OUTSIDE);
+    frame_stats(&s);
+    assert_int_equal(s.free + s.bitmaps, pc_free());
+    world_close();
+}
+
 static void what_the_early_distributor_gave_can_be_freed(void **state)
 {
     static const struct frame_span image = { { 0x5000 }, 300 };
@@ -286,6 +314,7 @@ int main(void)
         cmocka_unit_test(bulk_is_all_or_nothing),
         cmocka_unit_test(runs_keep_to_their_conditions),
         cmocka_unit_test(ranges_are_held_back_and_released),
+        cmocka_unit_test(a_block_becomes_single_frames),
         cmocka_unit_test(what_the_early_distributor_gave_can_be_freed),
     };
 

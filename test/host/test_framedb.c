@@ -65,6 +65,57 @@ static void sharing_counts_and_the_record_goes_with_the_last_sharer(void **state
     world_close();
 }
 
+static void many_are_shared_at_once_or_none(void **state)
+{
+    pfn_t    f[300], all[1000];
+    uint64_t before;
+    size_t   n = 0;
+
+    (void)state;
+    world_open(ram, ARRAY_LEN(ram));
+    before = free_now();
+    for (unsigned i = 0; i < 300; i++) /* neighbours, and every 40th far away */
+        assert_int_equal(frame_alloc(0, &f[i]), ERR_OK);
+    for (unsigned i = 0; i < 300; i += 40)
+        f[i].idx += (uint64_t)1 << 30;
+    assert_int_equal(framedb_share_many(300, f), ERR_OK);
+    assert_int_equal(framedb_share_many(150, f), ERR_OK);
+    for (unsigned i = 0; i < 300; i++) {
+        assert_int_equal(framedb_refs(f[i]), i < 150 ? 3 : 2);
+        assert_int_equal(framedb_unshare(f[i]), i < 150 ? 2 : 1);
+        if (i < 150)
+            assert_int_equal(framedb_unshare(f[i]), 1);
+    }
+    assert_int_equal(framedb_frames(), 0);
+    assert_int_equal(free_now(), before - 300);
+    while (n < ARRAY_LEN(all) && frame_alloc(0, &all[n]) == ERR_OK)
+        n++;
+    for (unsigned have = 0; have < 8; have++) { /* leaves for the neighbours, then tables for the far one */
+        assert_int_equal(framedb_share_many(300, f), ERR_NOMEM);
+        assert_int_equal(framedb_frames(), 0);
+        assert_int_equal(free_now(), have);
+        assert_int_equal(frame_free(all[--n]), ERR_OK);
+    }
+    world_close();
+}
+
+static void a_dropped_run_frees_what_nobody_shares(void **state)
+{
+    pfn_t    block;
+    uint64_t before;
+
+    (void)state;
+    world_open(ram, ARRAY_LEN(ram));
+    before = free_now();
+    assert_int_equal(frame_alloc_with(&(struct frame_request){ .n = 8, .align = 8 }, &block), ERR_OK);
+    assert_int_equal(framedb_share(block), ERR_OK);
+    assert_int_equal(framedb_drop_run(block, 1, 2), ERR_OK); /* one shares it still: its order is not looked at */
+    assert_int_equal(framedb_drop_run(block, 1, 2), ERR_ORDER);
+    assert_int_equal(framedb_drop_run(block, 1, 3), ERR_OK);
+    assert_int_equal(free_now(), before);
+    world_close();
+}
+
 static void random_records_agree_with_an_array(void **state)
 {
     enum { N = 600 };
@@ -144,6 +195,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_frame_without_a_record_has_one_owner_and_costs_nothing),
         cmocka_unit_test(sharing_counts_and_the_record_goes_with_the_last_sharer),
+        cmocka_unit_test(many_are_shared_at_once_or_none),
+        cmocka_unit_test(a_dropped_run_frees_what_nobody_shares),
         cmocka_unit_test(random_records_agree_with_an_array),
         cmocka_unit_test(without_memory_nothing_changes),
     };

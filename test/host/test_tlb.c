@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "mm/framedb.h"
 #include "mm/tlb.h"
 #include "mm/tlb_shadow.h"
 #include "test/host/port_host.h"
@@ -146,9 +147,9 @@ static void frames_and_tables_come_back_after_the_flush_only(void **state)
     tlb_batch_open(&b, NULL);
     tlb_changed(&b, va(0x5000));
     for (unsigned i = 0; i < 3; i++)
-        assert_true(tlb_free_block(&b, f[i], 0));
+        assert_true(tlb_free_block(&b, f[i], 0, false));
     assert_int_equal(b.n_runs, 1); /* neighbours */
-    assert_true(tlb_free_block(&b, block, 9));
+    assert_true(tlb_free_block(&b, block, 9, false));
     for (unsigned i = 0; i < 2; i++) {
         tlb_free_table(&b, table[i]);
         assert_false(pte_present(pte_load(port_ptr(pfn_to_pa(table[i]))))); /* a CPU may still come by */
@@ -156,6 +157,23 @@ static void frames_and_tables_come_back_after_the_flush_only(void **state)
     assert_int_equal(sim_in_use, 3 + 512 + 2);
     tlb_batch_close(&b);
     assert_int_equal(frames_at_flush, 3 + 512 + 2);
+    assert_int_equal(sim_in_use, 0);
+}
+
+static void a_shared_frame_goes_with_its_last_reference(void **state)
+{
+    (void)state;
+    struct tlb_batch b;
+    pfn_t            f;
+
+    assert_int_equal(frame_alloc(0, &f), ERR_OK);
+    assert_int_equal(framedb_share(f), ERR_OK);
+    for (unsigned sharers = 2; sharers > 0; sharers--) {
+        assert_int_equal(framedb_refs(f), sharers);
+        tlb_batch_open(&b, NULL);
+        assert_true(tlb_free_block(&b, f, 0, true));
+        tlb_batch_close(&b);
+    }
     assert_int_equal(sim_in_use, 0);
 }
 
@@ -168,8 +186,8 @@ static void a_full_batch_takes_no_more_frames(void **state)
     assert_int_equal(frames_alloc(ARRAY_LEN(f), f), ERR_OK);
     tlb_batch_open(&b, NULL);
     for (unsigned i = 0; i < TLB_BATCH_RUNS; i++)
-        assert_true(tlb_free_block(&b, f[2 * i], 0)); /* every second: no neighbours */
-    assert_false(tlb_free_block(&b, f[2 * TLB_BATCH_RUNS], 0));
+        assert_true(tlb_free_block(&b, f[2 * i], 0, false)); /* every second: no neighbours */
+    assert_false(tlb_free_block(&b, f[2 * TLB_BATCH_RUNS], 0, false));
     tlb_batch_close(&b);
     for (unsigned i = 0; i < ARRAY_LEN(f); i++)
         if (i % 2 == 1 || i >= 2 * TLB_BATCH_RUNS)
@@ -342,6 +360,7 @@ int main(void)
         TEST(many_pages_are_flushed_at_once_with_the_globals),
         TEST(an_empty_batch_flushes_nothing),
         TEST(frames_and_tables_come_back_after_the_flush_only),
+        TEST(a_shared_frame_goes_with_its_last_reference),
         TEST(a_full_batch_takes_no_more_frames),
         TEST(the_kernels_half_is_flushed_everywhere),
         TEST(an_inactive_space_needs_no_flush_without_pcids),
