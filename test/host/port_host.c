@@ -30,14 +30,17 @@ static _Thread_local char         panic_text[512];
 
 void host_memory_open(uint64_t n_bytes)
 {
-    void *p = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    unsigned char *p = mmap(NULL, n_bytes + HOST_MEMORY_ALIGN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (p == MAP_FAILED) {
         perror("port_host: cannot reserve simulated physical memory");
         exit(1);
     }
-    host.base = p;
-    port_base = (uintptr_t)p;
+    host.base = (unsigned char *)align_up((uintptr_t)p, HOST_MEMORY_ALIGN);
+    if (host.base > p)
+        munmap(p, (size_t)(host.base - p));
+    munmap(host.base + n_bytes, (size_t)(p + HOST_MEMORY_ALIGN - host.base));
+    port_base = (uintptr_t)host.base;
     host.n_bytes = n_bytes;
 }
 

@@ -12,8 +12,11 @@
 
 #include "mm/types.h"
 
+/* Physical 0 lies at a multiple of this: a frame's pointer is as aligned as the frame, up to here */
+#define HOST_MEMORY_ALIGN ((uint64_t)1 * GIB)
+
 /*
- * host_memory_open - physical addresses [0, n_bytes) become usable through port_ptr()
+ * host_memory_open - physical addresses [0, n_bytes) become usable through port_ptr(); whole pages
  *
  *   Ends the process with a message when the range cannot be had. Contents start as zeroes.
  */

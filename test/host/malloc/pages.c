@@ -129,7 +129,11 @@ static err_t take(size_t n, size_t align, void **out, bool *zeroed)
 {
     struct frame_request request = { .n = n, .align = align };
     pfn_t                frame;
-    err_t                err = align == 1 && take_singles(n, &frame) ? ERR_OK : frame_alloc_with(&request, &frame);
+
+    if (align > HOST_MEMORY_ALIGN >> PAGE_SHIFT)
+        return ERR_NOMEM;
+
+    err_t err = align == 1 && take_singles(n, &frame) ? ERR_OK : frame_alloc_with(&request, &frame);
 
     if (err != ERR_OK)
         return err;
