@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """test/run.py [-k NAME] [host] [boot] - runs the tests and closes with the line `N passed, N failed`
 
-host   every program in build/san/ that has a source test/host/test_*.c (cmocka, sanitizers), and each
-       fuzz target of test/fuzz/ over its corpus
+host   every program in build/san/ that has a source test/host/test_*.c (cmocka, sanitizers), each fuzz
+       target of test/fuzz/ over its corpus, and test/host/malloc/ under pytest: real programs on our heap
 boot   test/boot/ under pytest: Octavo in QEMU and Bochs through ovmf/run.sh
 -k     programs and tests whose name contains NAME
 
@@ -67,14 +67,16 @@ def run_host(name):
             if bad:
                 print(text, flush=True)
             passed, failed = passed + good, failed + bad
-    return passed, failed
+    good, bad = run_pytest("test/host/malloc", name)
+    return passed + good, failed + bad
 
 
-def run_boot(name):
+def run_pytest(tests, name):
+    """Returns (passed, failed) of the tests in this folder; what was skipped has failed."""
     with tempfile.TemporaryDirectory() as folder:
         report = os.path.join(folder, "report.xml")
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", str(WORKERS), "--dist", "loadgroup",
-                   "--junitxml", report, os.path.join(ROOT, "test/boot")]
+                   "--junitxml", report, os.path.join(ROOT, tests)]
         status = subprocess.run(command + (["-k", name] if name else []), cwd=ROOT).returncode
         if status == 5 and name:  # nothing of that name here
             return 0, 0
@@ -92,7 +94,7 @@ def main():
     parser.add_argument("kinds", nargs="*", metavar="host|boot")
     options = parser.parse_args()
     passed = failed = 0
-    for kind, run in ("host", run_host), ("boot", run_boot):
+    for kind, run in ("host", run_host), ("boot", lambda name: run_pytest("test/boot", name)):
         if not options.kinds or kind in options.kinds:
             print(f"{kind} tests", flush=True)
             good, bad = run(options.k)

@@ -30,9 +30,17 @@ test   bochsbios              /usr/share/bochs/BIOS-bochs-latest
 test   vgabios                /usr/share/vgabios/vgabios.bin
 test   gdb                    gdb
 test   xz-utils               xz
+test   time                   /usr/bin/time
+test   g++                    g++
+test   perl                   perl
+test   git                    git
+test   sqlite3                sqlite3
+test   redis-tools            redis-benchmark
+test   libpython3-testsuite   /usr/lib/python3.*/test/test_list.py
 bench  xz-utils               xz
 bench  libjemalloc2           /usr/lib/x86_64-linux-gnu/libjemalloc.so.2
 bench  libmimalloc2.0         /usr/lib/x86_64-linux-gnu/libmimalloc.so.2.0
+bench  libtcmalloc-minimal4   /usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4
 bench  valgrind               valgrind
 lint   clang-tidy             clang-tidy
 lint   clang-format           clang-format
@@ -44,13 +52,13 @@ proof  python3-z3             python:z3
 
 there() { # does what the table's third column names exist?
     case $1 in
-    /*) [ -e "$1" ] ;;
+    /*) compgen -G "$1" >/dev/null ;;
     python:*) compgen -G "/usr/lib/python3*/*-packages/${1#python:}" >/dev/null ;;
     *) command -v "$1" >/dev/null ;;
     esac
 }
 
-[ $# -gt 0 ] || { echo "usage: tools/setup.sh build|run|test|lint|debug|proof ..." >&2; exit 2; }
+[ $# -gt 0 ] || { echo "usage: tools/setup.sh build|run|test|bench|lint|debug|proof ..." >&2; exit 2; }
 missing=()
 while read -r purpose package sign; do
     [[ -n $purpose && " $* " == *" $purpose "* ]] || continue
