@@ -176,7 +176,7 @@ static bool link_good(const struct heap *h, uint32_t g)
 {
     const struct heap_map *m = h->map;
 
-    return g / GRAINS_PER_PAGE < atomic_load_explicit(&m->known, memory_order_relaxed) && is_start(m, g) &&
+    return g / GRAINS_PER_PAGE < map_pages(m) && is_start(m, g) &&
            is_mark(m, g) && map_owner(m, g) == h;
 }
 

@@ -23,6 +23,21 @@ static inline bool extent_used(const struct heap *h, uint32_t g)
     return is_start(m, g) && !is_mark(m, g) && (!is_mark(m, g + 1) || is_start(m, g + 1));
 }
 
+static inline uint32_t grains_of(size_t size) { return (uint32_t)((size + GRAIN_BYTES - 1) >> GRAIN_SHIFT); }
+
+/* extent_at - the medium block that starts at p; 0: none does; lock held */
+static inline uint32_t extent_at(const struct heap *h, const void *p)
+{
+    const struct slab *s = map_slab_at(h->map, p);
+
+    if (s != map_slab(h->map, h->tag) || ((uintptr_t)p & (GRAIN_BYTES - 1)) != 0)
+        return 0;
+
+    uint32_t g = grain_of(h->map, p);
+
+    return extent_used(h, g) ? g : 0;
+}
+
 /* extent_wake - the extent that rests in r stops doing so, and is used; returns it */
 static inline uint32_t extent_wake(struct heap *h, struct extent_resting *r)
 {

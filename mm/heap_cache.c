@@ -25,10 +25,10 @@ struct heap_cache {
     unsigned class;
 };
 
-static void each_slot(const struct heap *h, const struct slab *s, void (*fn)(void *))
+static void each_slot(const struct slab *s, void (*fn)(void *))
 {
     for (unsigned i = 0; i < s->n_slots; i++)
-        fn((char *)grain_ptr(h->map, s->grain) + i * s->size);
+        fn((void *)(s->start + i * s->size));
 }
 
 void heap_cache_enter(struct heap *h, const struct slab *s)
@@ -36,7 +36,7 @@ void heap_cache_enter(struct heap *h, const struct slab *s)
     const struct heap_cache *c = h->caches[s->class];
 
     if (c != NULL && c->ctor != NULL)
-        each_slot(h, s, c->ctor);
+        each_slot(s, c->ctor);
 }
 
 void heap_cache_leave(struct heap *h, const struct slab *s)
@@ -44,7 +44,7 @@ void heap_cache_leave(struct heap *h, const struct slab *s)
     const struct heap_cache *c = h->caches[s->class];
 
     if (c != NULL && c->dtor != NULL)
-        each_slot(h, s, c->dtor);
+        each_slot(s, c->dtor);
 }
 
 const char *heap_cache_name(const struct heap *h, unsigned class)

@@ -54,7 +54,7 @@ static bool each_extent(struct heap *h, bool (*fn)(struct heap *h, void *arg, co
 
 struct tally {
     uint64_t free_extents, free_grains, resting;
-    uint64_t slabs[PORT_CPUS_MAX]; /* by owner           */
+    uint64_t slabs;
     uint32_t last_free_end;        /* of the free extent met last */
 };
 
@@ -66,6 +66,7 @@ static bool slab_good(struct heap *h, const struct met *e)
     uint64_t               free = atomic_load_explicit(&s->free, memory_order_relaxed);
     uint64_t               remote = atomic_load_explicit(&s->remote, memory_order_relaxed);
     uint64_t               bytes = (uint64_t)s->n_slots * s->size;
+    uint64_t               all = slab_all(s);
 
     FIND(!e->is_free, "slab %u lies in a free extent", id);
     FIND(s->heap == h, "slab %u belongs to another heap", id);
@@ -73,8 +74,8 @@ static bool slab_good(struct heap *h, const struct met *e)
     FIND(align_up(bytes, CELL_BYTES) == (uint64_t)(e->end - e->grain) << GRAIN_SHIFT,
          "slab %u has %llu bytes of slots in an extent of %llu", id, ULL(bytes), ULL((uint64_t)(e->end - e->grain) << GRAIN_SHIFT));
     FIND((free & remote) == 0, "slab %u: slots freed twice: %llx", id, ULL(free & remote));
-    FIND(((free | remote) & ~s->all) == 0, "slab %u: bits behind its %u slots: %llx", id, s->n_slots, ULL(free | remote));
-    FIND(free == 0 || s->listed, "slab %u has free slots and is on no list", id);
+    FIND((free & ~all) == 0 && (remote | all) == ~(uint64_t)0, "slab %u: bits behind its %u slots: %llx", id, s->n_slots, ULL(free | remote));
+    FIND(free == 0 || slab_listed(s), "slab %u has free slots and is on no list", id);
     for (uint32_t cell = e->grain / GRAINS_PER_CELL; cell <= (e->end - 1) / GRAINS_PER_CELL; cell++)
         FIND(m->cells[cell] == id, "cell %u of slab %u names %u", cell, id, m->cells[cell]);
     return true;
@@ -86,7 +87,7 @@ static bool extent_good(struct heap *h, void *arg, const struct met *e)
 
     FIND(e->end > e->grain && e->end <= h->page_end * GRAINS_PER_PAGE, "extent %p has no end", grain_ptr(h->map, e->grain));
     if (e->slab != NULL) {
-        t->slabs[e->slab->owner]++;
+        t->slabs++;
         return slab_good(h, e);
     }
     if (e->rests) {
@@ -100,25 +101,23 @@ static bool extent_good(struct heap *h, void *arg, const struct met *e)
     return true;
 }
 
-static bool cpu_good(struct heap *h, unsigned cpu, uint64_t slabs)
+static bool cpu_good(struct heap *h, unsigned cpu, uint64_t *n_slabs)
 {
     const struct heap_map *m = h->map;
     const struct heap_cpu *c = h->cpu[cpu];
-    uint64_t               counted = 0;
 
     for (unsigned class = 0; class < HEAP_CLASSES; class++) {
         const struct slab *before = NULL;
 
-        counted += c->n_slabs[class];
-        for (const struct slab *s = c->head[class]; s != &slab_none; s = s->next != SLAB_NONE ? map_slab(m, s->next) : &slab_none) {
-            FIND(s->heap == h && s->class == class && s->owner == cpu && s->listed, "cpu %u class %u lists slab %u", cpu,
+        *n_slabs += c->n_slabs[class];
+        for (const struct slab *s = c->head[class]; s->n_slots != 0; s = map_slab(m, s->next)) {
+            FIND(s->heap == h && s->class == class && slab_owner(s) == c && slab_listed(s), "cpu %u class %u lists slab %u", cpu,
                  class, (uint32_t)(s - m->slabs));
             FIND((s->prev == SLAB_NONE ? NULL : map_slab(m, s->prev)) == before, "cpu %u class %u: links of slab %u", cpu,
                  class, (uint32_t)(s - m->slabs));
             before = s;
         }
     }
-    FIND(counted == slabs, "cpu %u counts %llu slabs, the walk %llu", cpu, ULL(counted), ULL(slabs));
     return true;
 }
 
@@ -155,9 +154,13 @@ static bool all_good(struct heap *h)
     FIND(t.resting == 0, "%lld more extents rest than are known to", (long long)t.resting);
     if (extent_check(h) != ERR_OK)
         return false;
+
+    uint64_t n_slabs = 0;
+
     for (unsigned cpu = 0; cpu < PORT_CPUS_MAX; cpu++)
-        if (!cpu_good(h, cpu, t.slabs[cpu]))
+        if (!cpu_good(h, cpu, &n_slabs))
             return false;
+    FIND(n_slabs == t.slabs, "the CPUs count %llu slabs, the walk %llu", ULL(n_slabs), ULL(t.slabs));
     return true;
 }
 
@@ -212,9 +215,7 @@ static bool count_class(struct heap *h, void *arg, const struct met *e)
     struct heap_class_stats *c = arg;
 
     if (e->slab != NULL) {
-        uint64_t idle = atomic_load_explicit(&e->slab->free, memory_order_relaxed) |
-                        atomic_load_explicit(&e->slab->remote, memory_order_relaxed);
-        unsigned n_free = (unsigned)__builtin_popcountll(idle);
+        unsigned n_free = (unsigned)__builtin_popcountll(slab_idle(e->slab) & slab_all(e->slab));
 
         c += e->slab->class;
         c->size = e->slab->size;
@@ -252,9 +253,9 @@ static char picture_of(struct heap *h, uint32_t cell)
     if (s->heap != h)
         return ' ';
     if (s->class != CLASS_EXTENT) {
-        uint64_t idle = atomic_load_explicit(&s->free, memory_order_relaxed) | atomic_load_explicit(&s->remote, memory_order_relaxed);
+        uint64_t idle = slab_idle(s) & slab_all(s);
 
-        return idle == 0 ? '#' : idle == s->all ? '.' : 'o';
+        return idle == 0 ? '#' : idle == slab_all(s) ? '.' : 'o';
     }
     uint32_t start = extent_around(h, g + GRAINS_PER_CELL / 2); /* what the middle of the cell lies in */
 
@@ -293,7 +294,7 @@ static bool walk_extent(struct heap *h, void *arg, const struct met *e)
     place.what = HEAP_SLOT;
     place.size = e->slab->size;
     for (unsigned i = 0; i < e->slab->n_slots; i++, place.start += place.size)
-        if (slab_used(e->slab, (uint64_t)1 << i) && !w->fn(w->arg, &place))
+        if (slab_used(e->slab, i) && !w->fn(w->arg, &place))
             return false;
     return true;
 }

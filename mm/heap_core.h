@@ -33,13 +33,10 @@ struct heap_larges {
  *   [h] heap->lock    [c] constant after heap_create    [a] atomic    [q] changed only while quiet
  */
 struct heap {
-    /* Read by every call. `self` is NULL and fast_max is 0 when calls must go the long way. */
-    struct heap      *self;              /* [q]                                             */
+    /* Read by every call; see heap_gates */
+    const struct heap_map *open_map;     /* [q] map, or heap_map_shut                          */
     _Atomic size_t    fast_max;          /* [a] small_max, or 0; written under the lock        */
     struct heap_map  *map;               /* [c]                                             */
-    uintptr_t         base;              /* [c] copies of the map's, one load nearer        */
-    const uint32_t   *cells;             /* [c]                                             */
-    struct slab      *slabs;             /* [c]                                             */
     struct heap_cpu *_Atomic cpu[PORT_CPUS_MAX]; /* [a] set once by their own CPU                 */
 
     struct heap_way     *ways;           /* [q] the long way; NULL: only the core           */
@@ -92,7 +89,27 @@ static inline void heap_unlock(struct heap *h, uint64_t flags) RELEASES(&h->lock
 /* heap_page_end - no page of the heap's lies at or above this one, and all below have metadata */
 static inline uint64_t heap_page_end(const struct heap *h)
 {
-    return min_u64(h->page_end, atomic_load_explicit(&h->map->known, memory_order_acquire));
+    return min_u64(h->page_end, map_pages(h->map));
+}
+
+/*
+ * heap_gates - open the short ways of alloc and free, or shut them when every call must take the long one: then no
+ * size is small, and no address is known; lock held, no other CPU in the heap
+ */
+static inline void heap_gates(struct heap *h)
+{
+    bool open = h->ways == NULL;
+
+    h->open_map = open ? h->map : &heap_map_shut;
+    atomic_store_explicit(&h->fast_max, open ? h->small_max : 0, memory_order_relaxed);
+}
+
+/* heap_slab_at - the slab or tag of this heap that p lies in; NULL: not in its part of the window */
+static inline struct slab *heap_slab_at(const struct heap *h, const void *p)
+{
+    struct slab *s = map_slab_at(h->map, p);
+
+    return s->heap == h ? s : NULL;
 }
 
 /* heap_pages_take - pages of the window for this heap, counted and within its limit; lock held */
@@ -120,9 +137,17 @@ size_t large_size(struct heap *h, const void *p); /* 0: none starts there */
 err_t heap_run_take(struct heap *h, size_t n_pages, void **out) MUST_USE;
 void  heap_run_give(struct heap *h, void *start, size_t n_pages);
 
-/* heap_core_free, heap_core_check - past all ways: slabs, extents, large blocks */
-err_t heap_core_free(struct heap *h, void *p);
-err_t heap_core_check(struct heap *h) MUST_USE;
+/* Past all ways: slabs, extents, large blocks */
+err_t  heap_core_free(struct heap *h, void *p);
+size_t heap_core_usable(struct heap *h, const void *p);
+err_t  heap_core_check(struct heap *h) MUST_USE;
+
+/* heap_alloc and heap_free on behalf of `caller`, without trying the short way first */
+void *heap_alloc_for(struct heap *h, size_t size, const void *caller) MUST_USE;
+err_t heap_free_for(struct heap *h, void *p, const void *caller);
+
+/* heap_refuse - log what p is that `call` was given; the answer is also the error, unless a way has `err` of its own */
+err_t heap_refuse(struct heap *h, const void *p, const char *call, err_t err);
 
 /* Caches: their slots are constructed when a slab is made, destructed when it goes */
 void        heap_cache_enter(struct heap *h, const struct slab *s);

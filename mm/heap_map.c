@@ -17,16 +17,20 @@
  *
  * Invariants  I1  cells[c] == SLAB_NONE for every cell of a page that no heap holds; then its grains'
  *                 start and free bits and its inner bit are 0
- *             I2  slabs[0] is never used: its heap is NULL, so "nobody" needs no test of its own
- *             I3  pages [0, known) and descriptors [0, n_slabs) have memory behind all their metadata
+ *             I2  slabs[0] is never used: its heap is NULL, so "nobody" needs no test of its own. It
+ *                 ends the lists of slabs, too: no slots, no next one, and a start above all others
+ *             I3  cells [0, cells_known) with their pages, and descriptors [0, n_slabs) have memory behind all their metadata
  *
- * Locks       map->lock (rank 15) for growth and for descriptors; readers go by `known` and by cells[],
- *             which only the heap that holds the page writes; trim lets `known` fall, never below a page in use.
+ * Locks       map->lock (rank 15) for growth and for descriptors; readers go by `cells_known` and by cells[],
+ *             which only the heap that holds the page writes; trim lets it fall, never below a page in use.
  * Failure     a source without memory for metadata makes the request fail; nothing has changed.
  */
 #include "mm/heap_map.h"
 
 #define MAP_PAGES_MAX ((uint64_t)1 << 25)
+
+static struct slab nobody;
+struct heap_map    heap_map_shut = { .slabs = &nobody };
 
 /* A slab starts in a cell of its own, so there are never more slabs than cells, plus tags. */
 static uint64_t slabs_max(uint64_t n_pages) { return n_pages * CELLS_PER_PAGE + PAGE_SIZE; }
@@ -62,15 +66,13 @@ static err_t reach(struct heap_map *m, void *array, uint64_t from, uint64_t to)
 
 err_t heap_map_know(struct heap_map *m, uint64_t end)
 {
-    uint64_t known = atomic_load_explicit(&m->known, memory_order_acquire);
-
-    if (end + 1 <= known)
+    if (end + 1 <= map_pages(m))
         return ERR_OK;
 
     uint64_t flags = irqlock_take(&m->lock);
+    uint64_t known = map_pages(m);
     err_t    err = ERR_OK;
 
-    known = atomic_load_explicit(&m->known, memory_order_relaxed);
     if (end + 1 > known) {
         end++; /* scans may look at the page behind */
         err = reach(m, m->cells, known * CELLS_PER_PAGE * sizeof *m->cells, end * CELLS_PER_PAGE * sizeof *m->cells);
@@ -79,7 +81,7 @@ err_t heap_map_know(struct heap_map *m, uint64_t end)
         if (err == ERR_OK)
             err = reach(m, m->inner, align_up(known, 64) / 8, align_up(end, 64) / 8);
         if (err == ERR_OK)
-            atomic_store_explicit(&m->known, end, memory_order_release); /* pairs with map_holds */
+            atomic_store_explicit(&m->cells_known, end * CELLS_PER_PAGE, memory_order_release); /* pairs with map_slab_at */
     }
     irqlock_drop(&m->lock, flags);
     return err;
@@ -113,6 +115,7 @@ void heap_map_slab_put(struct heap_map *m, uint32_t id)
     struct slab *s = map_slab(m, id);
 
     s->heap = NULL;
+    atomic_store_explicit(&s->home, 0, memory_order_relaxed);
     s->next = m->unused;
     m->unused = id;
     m->n_used--;
@@ -138,6 +141,7 @@ err_t heap_map_open(struct heap_map *m, struct heap_pages *source)
 
     err_t err = reach(m, m->slabs, 0, sizeof(struct slab)); /* I2 */
     if (err == ERR_OK) {
+        m->slabs[0].start = UINTPTR_MAX;
         m->n_slabs = 1;
         err = heap_map_know(m, 1);
     }
@@ -187,13 +191,13 @@ static uint64_t drop_slabs(struct heap_map *m)
 uint64_t heap_map_trim(struct heap_map *m)
 {
     uint64_t flags = irqlock_take(&m->lock);
-    uint64_t known = atomic_load_explicit(&m->known, memory_order_relaxed);
+    uint64_t known = map_pages(m);
     uint64_t keep = known * CELLS_PER_PAGE;
 
     while (keep > CELLS_PER_PAGE && m->cells[keep - 1] == SLAB_NONE)
         keep--;
     keep = min_u64((keep - 1) / CELLS_PER_PAGE + 2, known);
-    atomic_store_explicit(&m->known, keep, memory_order_release);
+    atomic_store_explicit(&m->cells_known, keep * CELLS_PER_PAGE, memory_order_release);
 
     uint64_t n = drop_pages(m, keep, known) + drop_slabs(m);
 
@@ -203,6 +207,6 @@ uint64_t heap_map_trim(struct heap_map *m)
 
 void heap_map_close(struct heap_map *m)
 {
-    (void)drop_pages(m, 0, atomic_load_explicit(&m->known, memory_order_relaxed));
+    (void)drop_pages(m, 0, map_pages(m));
     (void)drop(m, m->slabs, 0, m->n_slabs * sizeof(struct slab));
 }

@@ -35,24 +35,24 @@ struct heap_grains {
  */
 struct slab {
     _Alignas(64) _Atomic uint64_t free; /* [o] bit set: slot is free; others may only look        */
-    _Atomic uint64_t remote;            /* [a] freed by other CPUs, not yet seen by the owner     */
-    uint64_t         all;               /* [c] a bit for each slot                                */
-    struct heap     *heap;              /* [c] NULL: the descriptor is unused                     */
-    uint32_t         grain;             /* [c] first grain of the run                             */
-    uint32_t         recip;             /* [c] ceil(2^32 / size): offset * recip >> 32 = slot     */
-    uint32_t         next, prev;        /* [o] list of slabs with a free slot; next: unused ones  */
-    _Atomic uint32_t inbox_next;        /* [a] by whoever holds it: see mm/slab.c                 */
-    uint16_t         size;              /* [c] of a slot                                  [bytes] */
-    uint8_t          class;             /* [c] size class or cache, or CLASS_EXTENT               */
-    uint8_t          owner;             /* [c] CPU                                                */
-    uint8_t          n_slots;           /* [c]                                                    */
-    bool             listed;            /* [o] on its class's list                                */
+    _Atomic uint64_t  remote;           /* [a] freed by other CPUs, not yet seen by the owner; and all bits behind the last slot */
+    uintptr_t         start;            /* [c] address of slot 0                                  */
+    _Atomic uintptr_t home;             /* [o] the owner's struct heap_cpu, + SLAB_ASIDE while on none of its lists */
+    struct heap      *heap;             /* [c] NULL: the descriptor is unused                     */
+    uint32_t          next, prev;       /* [o] list of slabs with a free slot; next: unused ones  */
+    _Atomic uint32_t  inbox_next;       /* [a] by whoever holds it: see mm/slab.c                 */
+    uint32_t          recip;            /* [c] ceil(2^32 / size), 0 for a tag: see slab_exact     */
+    uint16_t          size;             /* [c] of a slot                                  [bytes] */
+    uint8_t           class;            /* [c] size class or cache, or CLASS_EXTENT               */
+    uint8_t           n_slots;          /* [c]                                                    */
 };
+
+#define SLAB_ASIDE ((uintptr_t)1)
 
 _Static_assert(sizeof(struct slab) == 64, "a slab's descriptor is a cache line");
 
 /*
- * The metadata of a window. What is behind the pointers is usable only as far as `known` pages
+ * The metadata of a window. What is behind the pointers is usable only as far as `cells_known`
  * and `n_slabs` descriptors reach.
  */
 struct heap_map {
@@ -62,13 +62,16 @@ struct heap_map {
     struct heap_grains *grains;     /* per page                                               */
     uint64_t           *inner;      /* bit per page: owned by extents, and none begins in it  */
     struct slab        *slabs;
-    _Atomic uint64_t    known;      /* [a] pages [0, known) have metadata; falls only by trim */
+    _Atomic uint64_t    cells_known; /* [a] cells below, of whole pages, have metadata; falls only by trim */
     struct irqlock      lock;       /* guards what follows and growth of the arrays           */
     uint32_t            n_slabs;    /* descriptors ever made                                  */
     uint32_t            n_used;     /* descriptors in use                                     */
     uint32_t            unused;     /* list through next                                      */
     uint64_t            meta_pages; /* [bytes / 4096] usable metadata                          */
 };
+
+/* The map of nothing: no address has metadata */
+extern struct heap_map heap_map_shut;
 
 /*
  * heap_map_open - empty metadata over a source; the source must stay
@@ -97,15 +100,18 @@ static inline void *grain_ptr(const struct heap_map *m, uint32_t grain)
     return (void *)(m->base + ((uintptr_t)grain << GRAIN_SHIFT)); /* the one way from numbers to pointers */
 }
 
-/* map_holds - has the address metadata? Then its page, cell and grain may be looked up */
-static inline bool map_holds(const struct heap_map *m, const void *p)
+/* map_pages - pages [0, this) have metadata */
+static inline uint64_t map_pages(const struct heap_map *m)
 {
-    return ((uintptr_t)p - m->base) >> PAGE_SHIFT < atomic_load_explicit(&m->known, memory_order_acquire);
+    return atomic_load_explicit(&m->cells_known, memory_order_acquire) / CELLS_PER_PAGE;
 }
 
-static inline uint32_t cell_of(const struct heap_map *m, const void *p)
+/* map_slab_at - the slab or tag that owns the cell p lies in; slabs[0], which is nobody's, if the address has no metadata */
+static inline struct slab *map_slab_at(const struct heap_map *m, const void *p)
 {
-    return (uint32_t)(((uintptr_t)p - m->base) >> CELL_SHIFT);
+    uintptr_t cell = ((uintptr_t)p - m->base) >> CELL_SHIFT;
+
+    return &m->slabs[LIKELY(cell < atomic_load_explicit(&m->cells_known, memory_order_acquire)) ? m->cells[cell] : SLAB_NONE];
 }
 
 static inline uint32_t grain_of(const struct heap_map *m, const void *p)

@@ -55,8 +55,7 @@ err_t heap_trace_on(struct heap *h, heap_listener_t listener)
         t->way = (struct heap_way){ .ops = &trace_ops, .next = h->ways != NULL ? h->ways : &heap_way_core };
         t->listener = listener;
         h->trace = h->ways = &t->way;
-        h->self = NULL;
-        h->fast_max = 0;
+        heap_gates(h);
     }
     heap_unlock(h, flags);
     return t != NULL ? ERR_OK : ERR_NOMEM;
@@ -68,10 +67,7 @@ void heap_trace_off(struct heap *h)
 
     if (h->ways != NULL && h->ways == h->trace) {
         h->ways = h->trace->next != &heap_way_core ? h->trace->next : NULL;
-        if (h->ways == NULL) {
-            h->self = h;
-            h->fast_max = h->small_max;
-        }
+        heap_gates(h);
     }
     heap_unlock(h, flags);
 }

@@ -12,21 +12,25 @@
  *               bit      0   1   2   3   4 ...                 head[class] of the CPU
  *               slot   | U | F | U | U | F | ...                    |
  *               free     0   1   0   0   1      owner's         slab 3  -> slab 9 -> none
- *               remote   0   0   0   1   0      everybody's     (each with a free slot;
- *                                                                full ones are on no list)
+ *               remote   0   0   0   1   0      everybody's     (each with a free slot; full ones
+ *                                                                are on no list: they are aside)
  *
  *             Slot 3 was freed by another CPU: it set the bit in `remote` with one atomic OR. The CPU
- *             that turns `remote` from 0 to something also puts the slab into its owner's inbox,
- *             a stack. The owner empties the inbox when its list runs dry.
+ *             whose bit is the first there also puts the slab into its owner's inbox, a stack. The
+ *             owner empties the inbox when its list runs dry. Bits behind the last slot are always
+ *             set in `remote`: no slot that does not exist can be freed, and the same test says so.
+ *
+ *             One comparison tells the short way of a free that a slab is this CPU's, of this heap, and on
+ *             a list: `home` is then the address of what the CPU has in the heap.
  *
  *             Slabs of a class start small and grow with the class: a new one gets a eighth of what the
  *             class has already, between 1 KiB and 64 slots. Heaps of any size waste little on
  *             half-empty slabs. A slab that becomes empty goes back to the extents, unless it is the only one on
  *             its list; then it goes when the heap would have to grow otherwise, or is trimmed.
  *
- * Invariants  I1  free and remote have no bit in common, and none at or above n_slots
- *             I2  slab is listed == it is on its owner's list of its class; then (but for the head) free != 0
- *             I3  remote != 0: the slab is in its owner's inbox, or about to be put there or taken from there
+ * Invariants  I1  free and remote have no bit in common; at or above n_slots remote has all, free none
+ *             I2  slab is not aside == it is on its owner's list of its class; then free != 0, if it was not the first there when its last slot went
+ *             I3  remote has a slot's bit: the slab is in its owner's inbox, or about to be put there or taken from there
  *             I4  the cells a slab covers name it, and are its own as a whole
  * Locks       a CPU's lists and the `free` words of its slabs: interrupts off, on that CPU only.
  *             Making and unmaking slabs takes heap->lock.
@@ -39,10 +43,8 @@
 #include "mm/heap_core.h"
 #include "mm/slab_fast.h"
 
-struct slab     slab_none;
-struct heap_cpu cpu_none = {
-    .head = { [0 ... 63] = &slab_none },
-};
+static struct slab no_slots = { .start = UINTPTR_MAX };
+struct heap_cpu    cpu_none = { .head = { [0 ... 63] = &no_slots } };
 
 /* ---- classes ------------------------------------------------------------------------------- */
 
@@ -51,8 +53,8 @@ struct heap_cpu cpu_none = {
 #define X4(c) X2(c), X2(c)
 #define X8(c) X4(c), X4(c)
 #define X16(c) X8(c), X8(c)
-const uint8_t slab_class_of[SLAB_MAX / 16 + 1] = {
-    0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
+const uint8_t slab_class_of[SLAB_MAX / 16] = {
+    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
     X2(16), X2(17), X2(18), X2(19), X2(20), X2(21), X2(22), X2(23),
     X4(24), X4(25), X4(26), X4(27), X4(28), X4(29), X4(30), X4(31),
     X8(32), X8(33), X8(34), X8(35), X8(36), X8(37), X8(38), X8(39),
@@ -68,45 +70,45 @@ uint32_t slab_class_size(unsigned class)
 
 /* ---- a CPU's lists ------------------------------------------------------------------------- */
 
-static struct heap_cpu *this_cpu(const struct heap *h) { return h->cpu[port_cpu()]; }
 static uint32_t         id_of(const struct heap_map *m, const struct slab *s) { return (uint32_t)(s - m->slabs); }
 static uint64_t free_bits(const struct slab *s) { return atomic_load_explicit(&s->free, memory_order_relaxed); }
 
 static void unlist(struct heap *h, struct heap_cpu *c, struct slab *s)
 {
     struct heap_map *m = h->map;
+    struct slab     *next = map_slab(m, s->next);
 
     if (s->next != SLAB_NONE)
-        map_slab(m, s->next)->prev = s->prev;
+        next->prev = s->prev;
     if (s->prev != SLAB_NONE)
         map_slab(m, s->prev)->next = s->next;
     else
-        c->head[s->class] = s->next != SLAB_NONE ? map_slab(m, s->next) : &slab_none;
-    s->listed = false;
+        c->head[s->class] = next;
+    atomic_store_explicit(&s->home, (uintptr_t)c + SLAB_ASIDE, memory_order_relaxed);
 }
 
 #define LIST_STEPS 3 /* how far an address is looked for its place */
 
-/* Lower slabs come first, as far as a short walk can tell. */
+/* Lower slabs come first, as far as a short walk can tell; the one that ends lists is the highest. */
 static void list(struct heap *h, struct heap_cpu *c, struct slab *s)
 {
     struct heap_map *m = h->map;
-    struct slab     *after = NULL;
     struct slab     *at = c->head[s->class];
+    uint32_t         id = id_of(m, s), after = SLAB_NONE;
 
-    for (unsigned steps = 0; at != &slab_none && at->grain < s->grain && steps < LIST_STEPS; steps++) {
-        after = at;
-        at = at->next != SLAB_NONE ? map_slab(m, at->next) : &slab_none;
+    for (unsigned steps = 0; at->start < s->start && steps < LIST_STEPS; steps++) {
+        after = id_of(m, at);
+        at = map_slab(m, at->next);
     }
-    s->next = at != &slab_none ? id_of(m, at) : SLAB_NONE;
-    if (at != &slab_none)
-        at->prev = id_of(m, s);
-    s->prev = after != NULL ? id_of(m, after) : SLAB_NONE;
-    if (after != NULL)
-        after->next = id_of(m, s);
+    s->prev = after;
+    s->next = id_of(m, at);
+    if (s->next != SLAB_NONE)
+        at->prev = id;
+    if (after != SLAB_NONE)
+        map_slab(m, after)->next = id;
     else
         c->head[s->class] = s;
-    s->listed = true;
+    atomic_store_explicit(&s->home, (uintptr_t)c, memory_order_relaxed);
 }
 
 /* ---- making and unmaking slabs ------------------------------------------------------------- */
@@ -115,10 +117,10 @@ static uint32_t cells_of(uint32_t n_slots, uint32_t size) { return (n_slots * si
 
 static void name_cells(struct heap *h, const struct slab *s, uint32_t name)
 {
-    uint32_t cell = s->grain / GRAINS_PER_CELL;
+    uint32_t *cell = &h->map->cells[(s->start - h->map->base) >> CELL_SHIFT];
 
-    for (uint32_t end = cell + cells_of(s->n_slots, s->size); cell < end; cell++)
-        h->map->cells[cell] = name;
+    for (uint32_t *end = cell + cells_of(s->n_slots, s->size); cell < end; cell++)
+        *cell = name;
 }
 
 /* How many slots a class's next slab should have: what is wanted, and what fits into the last cell. */
@@ -147,15 +149,15 @@ static struct slab *slab_make(struct heap *h, struct heap_cpu *c, unsigned class
 
     struct slab *s = map_slab(m, id);
 
-    *s = (struct slab){ .all = ~(uint64_t)0 >> (64 - n),
+    *s = (struct slab){ .start = (uintptr_t)grain_ptr(m, grain),
+                        .recip = UINT32_MAX / size + 1,
+                        .home = (uintptr_t)c + SLAB_ASIDE,
                         .heap = h,
-                        .grain = grain,
-                        .recip = (uint32_t)((((uint64_t)1 << 32) + size - 1) / size),
                         .size = (uint16_t)size,
                         .class = (uint8_t)class,
-                        .owner = (uint8_t)port_cpu(),
                         .n_slots = (uint8_t)n };
-    atomic_store_explicit(&s->free, s->all, memory_order_relaxed);
+    atomic_store_explicit(&s->free, slab_all(s), memory_order_relaxed);
+    atomic_store_explicit(&s->remote, ~slab_all(s), memory_order_relaxed);
     name_cells(h, s, id);
     return s;
 }
@@ -164,7 +166,7 @@ static struct slab *slab_make(struct heap *h, struct heap_cpu *c, unsigned class
 static void slab_unmake(struct heap *h, struct heap_cpu *c, struct slab *s)
 {
     uint64_t flags = heap_lock(h);
-    uint32_t grain = s->grain;
+    uint32_t grain = grain_of(h->map, (void *)s->start);
 
     c->bytes[s->class] -= (uint32_t)s->n_slots * s->size;
     c->n_slabs[s->class]--;
@@ -181,9 +183,9 @@ static unsigned unmake_empty(struct heap *h, struct heap_cpu *c)
     unsigned n = 0;
 
     for (unsigned class = 0; class < HEAP_CLASSES; class++)
-        for (struct slab *s = c->head[class], *next; s != &slab_none; s = next) {
-            next = s->next != SLAB_NONE ? map_slab(h->map, s->next) : &slab_none;
-            if (free_bits(s) == s->all) {
+        for (struct slab *s = c->head[class], *next; s->n_slots != 0; s = next) {
+            next = map_slab(h->map, s->next);
+            if (free_bits(s) == slab_all(s)) {
                 unlist(h, c, s);
                 slab_unmake(h, c, s);
                 n++;
@@ -209,16 +211,33 @@ void slab_forget_all(struct heap *h)
 
 /* ---- frees ----------------------------------------------------------------------------------- */
 
-void slab_changed(struct heap *h, struct slab *s)
+/* An empty slab goes, unless it is the only one on its list. */
+static void unmake_if_empty(struct heap *h, struct heap_cpu *c, struct slab *s)
 {
-    struct heap_cpu *c = this_cpu(h);
-
-    if (!s->listed)
-        list(h, c, s);
-    if (free_bits(s) == s->all && (s->next != SLAB_NONE || s->prev != SLAB_NONE)) {
+    if (free_bits(s) == slab_all(s) && (s->next | s->prev) != SLAB_NONE) {
         unlist(h, c, s);
         slab_unmake(h, c, s);
     }
+}
+
+/* Much may have happened since it was emptied: an interrupt, or this thread runs on another CPU now. */
+NOINLINE err_t slab_emptied(struct heap *h, struct slab *s)
+{
+    uint64_t         flags = port_irq_save();
+    struct heap_cpu *c = slab_cpu(h);
+
+    if (atomic_load_explicit(&s->home, memory_order_relaxed) == (uintptr_t)c)
+        unmake_if_empty(h, c, s);
+    port_irq_restore(flags);
+    return ERR_OK;
+}
+
+/* One of our own slabs got free slots. */
+static void changed(struct heap *h, struct heap_cpu *c, struct slab *s)
+{
+    if (!slab_listed(s))
+        list(h, c, s);
+    unmake_if_empty(h, c, s);
 }
 
 /* Frees from other CPUs come home. */
@@ -229,21 +248,22 @@ static void inbox_empty(struct heap *h, struct heap_cpu *c)
     while (id != SLAB_NONE) {
         struct slab *s = map_slab(h->map, id);
 
-        /* Once `remote` is 0 the slab may be posted again at any time: its link is read before. */
+        /* Once `remote` has no slot's bit the slab may be posted again at any time: its link is read before. */
         id = atomic_load_explicit(&s->inbox_next, memory_order_relaxed);
 
-        uint64_t bits = atomic_exchange_explicit(&s->remote, 0, memory_order_acquire);
+        uint64_t none = ~slab_all(s);
+        uint64_t bits = atomic_exchange_explicit(&s->remote, none, memory_order_acquire) & ~none;
 
         c->remote_frees += (uint64_t)__builtin_popcountll(bits);
         atomic_store_explicit(&s->free, free_bits(s) | bits, memory_order_relaxed);
-        slab_changed(h, s);
+        changed(h, c, s);
     }
 }
 
 /* Tell the owner that s has remote frees. */
 static void post(struct heap *h, struct slab *s)
 {
-    struct heap_cpu *owner = h->cpu[s->owner];
+    struct heap_cpu *owner = slab_owner(s);
     uint32_t         first = atomic_load_explicit(&owner->inbox, memory_order_relaxed);
 
     do
@@ -252,15 +272,39 @@ static void post(struct heap *h, struct slab *s)
                                                   memory_order_relaxed)); /* pairs with inbox_empty() */
 }
 
-err_t slab_free_remote(struct heap *h, struct slab *s, uint64_t bit)
+static err_t free_remote(struct heap *h, struct slab *s, uint64_t bit)
 {
+    uint64_t none = ~slab_all(s); /* read before it is freed: then it is the owner's, who may unmake it */
+
+    if ((free_bits(s) & bit) != 0)
+        return ERR_NOT_ALLOC;
+
     uint64_t before = atomic_fetch_or_explicit(&s->remote, bit, memory_order_release); /* pairs with inbox_empty() */
 
     if (UNLIKELY((before & bit) != 0))
         return ERR_NOT_ALLOC;
-    if (before == 0)
+    if (before == none)
         post(h, s);
     return ERR_OK;
+}
+
+err_t slab_free(struct heap *h, struct slab *s, const void *p)
+{
+    uint64_t         flags = port_irq_save();
+    struct heap_cpu *c = slab_cpu(h);
+    err_t            err = ERR_NOT_ALLOC;
+    unsigned         slot;
+
+    if (slab_owner(s) == c) {
+        if (slab_give(s, p) != 0) {
+            changed(h, c, s);
+            err = ERR_OK;
+        }
+    } else if (slab_exact(s, p, &slot)) {
+        err = free_remote(h, s, (uint64_t)1 << slot);
+    }
+    port_irq_restore(flags);
+    return err;
 }
 
 /* ---- allocation ------------------------------------------------------------------------------ */
@@ -272,7 +316,8 @@ static struct heap_cpu *cpu_enter(struct heap *h)
     struct heap_cpu *c = heap_private(h, sizeof *c);
 
     if (c != NULL) {
-        __builtin_memcpy(c, &cpu_none, sizeof *c);
+        for (unsigned class = 0; class < ARRAY_LEN(c->head); class++)
+            c->head[class] = map_slab(h->map, SLAB_NONE);
         h->cpu[port_cpu()] = c;
     }
     heap_unlock(h, flags);
@@ -300,9 +345,10 @@ static struct slab *slab_new(struct heap *h, struct heap_cpu *c, unsigned class)
     return s;
 }
 
-void *slab_refill(struct heap *h, unsigned class)
+/* The lists have nothing: what other CPUs freed comes home, or a new slab is made. */
+static NOINLINE void *refill(struct heap *h, unsigned class)
 {
-    struct heap_cpu *c = this_cpu(h);
+    struct heap_cpu *c = slab_cpu(h);
 
     if (UNLIKELY(c == &cpu_none)) {
         c = cpu_enter(h);
@@ -311,25 +357,29 @@ void *slab_refill(struct heap *h, unsigned class)
     }
     if (UNLIKELY(atomic_load_explicit(&c->trim, memory_order_relaxed) != 0))
         (void)slab_trim(h);
+    if (atomic_load_explicit(&c->inbox, memory_order_relaxed) != SLAB_NONE)
+        inbox_empty(h, c);
 
-    for (;;) {
-        void        *p = slab_take(h, class);
-        struct slab *s = c->head[class];
+    void *p = slab_take(h, class);
 
-        if (p != NULL)
-            return p;
-        if (s != &slab_none)
-            unlist(h, c, s);
-        else if (atomic_load_explicit(&c->inbox, memory_order_relaxed) != SLAB_NONE)
-            inbox_empty(h, c);
-        else if (slab_new(h, c, class) == NULL)
-            return NULL;
+    return p == NULL && slab_new(h, c, class) != NULL ? slab_take(h, class) : p;
+}
+
+void *slab_refill(struct heap *h, unsigned class)
+{
+    struct heap_cpu *c = slab_cpu(h);
+    void            *p = slab_take(h, class);
+
+    while (p == NULL && c->head[class]->n_slots != 0) {
+        unlist(h, c, c->head[class]);
+        p = slab_take(h, class);
     }
+    return LIKELY(p != NULL) ? p : refill(h, class);
 }
 
 unsigned slab_trim(struct heap *h)
 {
-    struct heap_cpu *c = this_cpu(h);
+    struct heap_cpu *c = slab_cpu(h);
 
     if (c == &cpu_none)
         return 0;

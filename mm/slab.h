@@ -12,7 +12,7 @@
 
 /* What a CPU has in a heap: by its owner with interrupts off, unless said otherwise */
 struct heap_cpu {
-    struct slab     *head[64];  /* per class: first slab with a free slot, or &slab_none     */
+    struct slab     *head[64];  /* per class: first slab with a free slot, or one without slots */
     uint32_t         bytes[64]; /* per class: in slabs                                       */
     uint32_t         n_slabs[64];
     _Atomic uint32_t inbox;     /* [a] slabs with remote frees, through inbox_next           */
@@ -20,10 +20,9 @@ struct heap_cpu {
     uint64_t         remote_frees;
 };
 
-extern struct slab     slab_none; /* the slab without slots: ends lists, saves tests */
-extern struct heap_cpu cpu_none;  /* the CPU that has not been here yet              */
+extern struct heap_cpu cpu_none; /* the CPU that has not been here yet */
 
-extern const uint8_t slab_class_of[SLAB_MAX / 16 + 1]; /* by (size + 15) / 16 */
+extern const uint8_t slab_class_of[SLAB_MAX / 16]; /* by (size - 1) / 16 */
 
 /* slab_class_size - bytes of a slot of general class `class` */
 uint32_t slab_class_size(unsigned class);
@@ -31,19 +30,33 @@ uint32_t slab_class_size(unsigned class);
 /* slab_refill - a slot when head[class] has none; interrupts off; NULL: no memory */
 void *slab_refill(struct heap *h, unsigned class) MUST_USE;
 
-/* slab_free_remote - free a slot of another CPU's slab. Errors  ERR_NOT_ALLOC  it is free already */
-err_t slab_free_remote(struct heap *h, struct slab *s, uint64_t bit);
+/* slab_free - free the slot at p of any CPU's slab. Errors  ERR_NOT_ALLOC  none starts there, or it is free already */
+err_t slab_free(struct heap *h, struct slab *s, const void *p);
 
-/* slab_changed - one of our own slabs got free slots, and is empty now or was full; interrupts off */
-void slab_changed(struct heap *h, struct slab *s);
+/* slab_emptied - a slab of this CPU had no block left a moment ago; returns ERR_OK, for heap_free to return */
+err_t slab_emptied(struct heap *h, struct slab *s);
 
-/* slab_used - is the slot of this bit in use? */
-static inline bool slab_used(const struct slab *s, uint64_t bit)
+/* slab_all - a bit for each slot */
+static inline uint64_t slab_all(const struct slab *s) { return ~(uint64_t)0 >> (64 - s->n_slots); }
+
+/* slab_idle - a bit for each slot that is not in use, and for each that does not exist */
+static inline uint64_t slab_idle(const struct slab *s)
 {
-    uint64_t idle = atomic_load_explicit(&s->free, memory_order_relaxed) |
-                    atomic_load_explicit(&s->remote, memory_order_relaxed);
+    return atomic_load_explicit(&s->free, memory_order_relaxed) | atomic_load_explicit(&s->remote, memory_order_relaxed);
+}
 
-    return (idle & bit) == 0;
+/* slab_used - is this slot in use? */
+static inline bool slab_used(const struct slab *s, unsigned slot) { return (slab_idle(s) >> slot & 1) == 0; }
+
+/* slab_owner, slab_listed - whose it is; whether it is on the list of its class there */
+static inline struct heap_cpu *slab_owner(const struct slab *s)
+{
+    return (struct heap_cpu *)(atomic_load_explicit(&s->home, memory_order_relaxed) & ~SLAB_ASIDE);
+}
+
+static inline bool slab_listed(const struct slab *s)
+{
+    return (atomic_load_explicit(&s->home, memory_order_relaxed) & SLAB_ASIDE) == 0;
 }
 
 /* slab_trim - this CPU's empty slabs go back to the extents; interrupts off; returns how many */

@@ -2,52 +2,70 @@
 /*
  * mm/slab_fast.h - the few instructions that most calls consist of
  *
- * Inline for mm/heap.c and mm/heap_cache.c; what is rare is a call into mm/slab.c.
+ * Inline for the heap's calls; what is rare is a call into mm/slab.c.
  */
 #ifndef MM_SLAB_FAST_H
 #define MM_SLAB_FAST_H
 
 #include "mm/heap_core.h"
 
-/* slab_take - the lowest free slot of the head slab; interrupts off; NULL: it has none, see slab_refill */
-static inline void *slab_take(struct heap *h, unsigned class)
+static inline struct heap_cpu *slab_cpu(const struct heap *h)
 {
-    struct slab *s = atomic_load_explicit(&h->cpu[port_cpu()], memory_order_relaxed)->head[class];
+    return atomic_load_explicit(&h->cpu[port_cpu()], memory_order_relaxed);
+}
+
+/* slab_take - the lowest free slot of the head slab; interrupts off; NULL: it has none, see slab_refill */
+static inline void *slab_take(const struct heap *h, unsigned class)
+{
+    struct slab *s = slab_cpu(h)->head[class];
     uint64_t     free = atomic_load_explicit(&s->free, memory_order_relaxed);
 
     if (UNLIKELY(free == 0))
         return NULL;
     atomic_store_explicit(&s->free, free & (free - 1), memory_order_relaxed);
-    return (void *)(h->base + ((uintptr_t)s->grain << GRAIN_SHIFT) + (uint32_t)__builtin_ctzll(free) * s->size);
+    return (void *)(s->start + (uint32_t)__builtin_ctzll(free) * s->size);
 }
 
 /*
- * slab_find - the bit of the slot that starts at offset bytes of the window; 0: none does
+ * slab_exact - does a slot start at p, which lies in one of the slab's cells? Its number is below 64, but there may
+ * be fewer slots. A tag has none.
  *
- *   offset * recip = slot * 2^32 + rest, and rest < recip only for multiples of the size. A tag has no slots.
+ *   offset * recip = slot * 2^32 + rest, and rest < recip only for multiples of the size. The cells hold 64 slots
+ *   and no more, or less than one more than there are.
  *   Source  Lemire, Kaser, Kurz, Faster remainder by direct computation (2019)
  */
-static inline uint64_t slab_find(const struct slab *s, uintptr_t offset)
+static inline bool slab_exact(const struct slab *s, const void *p, unsigned *slot)
 {
-    uint64_t product = (offset - ((uintptr_t)s->grain << GRAIN_SHIFT)) * s->recip;
+    uint64_t product = ((uintptr_t)p - s->start) * s->recip;
 
-    return product >> 32 < s->n_slots && (uint32_t)product < s->recip ? (uint64_t)1 << (product >> 32) : 0;
+    *slot = (unsigned)(product >> 32);
+    return (uint32_t)product < s->recip;
 }
 
-/* slab_free - free a slot; interrupts off. Errors  ERR_NOT_ALLOC  it is free already */
-static inline err_t slab_free(struct heap *h, struct slab *s, uint64_t bit)
+/* slab_give - the slot at p of this CPU's slab becomes free; returns slab_idle; 0: none starts there, or it was free */
+static inline uint64_t slab_give(struct slab *s, const void *p)
 {
+    unsigned slot;
+
+    if (!slab_exact(s, p, &slot))
+        return 0;
+
+    uint64_t bit = (uint64_t)1 << slot;
     uint64_t free = atomic_load_explicit(&s->free, memory_order_relaxed);
+    uint64_t idle = free | atomic_load_explicit(&s->remote, memory_order_relaxed);
 
-    if (UNLIKELY(((free | atomic_load_explicit(&s->remote, memory_order_relaxed)) & bit) != 0))
-        return ERR_NOT_ALLOC;
-    if (UNLIKELY(s->owner != port_cpu()))
-        return slab_free_remote(h, s, bit);
-
+    if ((idle & bit) != 0)
+        return 0;
     atomic_store_explicit(&s->free, free | bit, memory_order_relaxed);
-    if (UNLIKELY(free == 0 || (free | bit) == s->all))
-        slab_changed(h, s);
-    return ERR_OK;
+    return idle | bit;
+}
+
+/* slab_free_here - slab_give, if the slab is on this CPU's lists; interrupts off */
+static inline uint64_t slab_free_here(const struct heap *h, struct slab *s, const void *p)
+{
+    if (atomic_load_explicit(&s->home, memory_order_relaxed) != (uintptr_t)slab_cpu(h))
+        return 0;
+    return slab_give(s, p);
 }
 
 #endif
