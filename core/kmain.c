@@ -17,6 +17,7 @@
 #include "core/dev/acpi.h"
 #include "core/dev/fb.h"
 #include "core/dev/kbd.h"
+#include "core/dev/pci.h"
 #include "core/dev/serial.h"
 #include "core/fmt.h"
 #include "core/log.h"
@@ -197,6 +198,7 @@ static void start_devices(const struct boot_info *b)
             log_info(TAG, "no screen: %s", err_str(err));
     }
     log_info(TAG, "interrupts by %s", apic_mode());
+    pci_start();
     input_start();
     cpu_sti();
 }

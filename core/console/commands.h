@@ -10,6 +10,7 @@
 #define COMMAND_TABLES(X)                                                                                    \
     X(commands_bench)                                                                                        \
     X(commands_buddy)                                                                                        \
+    X(commands_devices)                                                                                      \
     X(commands_frames)                                                                                       \
     X(commands_heap)                                                                                         \
     X(commands_help)                                                                                         \

@@ -3,6 +3,7 @@
  * core/dev/acpi.c - what the ACPI tables say about this machine
  *
  *   RSDP -> XSDT (or RSDT) -> MADT   processors, I/O APICs, where ISA interrupts arrive
+ *                          -> MCFG   where PCI's configuration registers lie
  *                          -> FADT   power management ports, reset register -> DSDT: the \_S5 package
  *
  * The tables are read before stage 2, through the firmware's own mapping, and under trap_try: they are
@@ -91,6 +92,16 @@ static void read_madt(const uint8_t *t)
     }
 }
 
+/* read_mcfg - PCI Firmware Specification 3.0, 4.1.2 */
+static void read_mcfg(const uint8_t *t)
+{
+    const uint8_t *end = t + load32(t + 4);
+
+    for (const uint8_t *e = t + 44; e + 16 <= end && acpi.n_ecams < ACPI_ECAMS_MAX; e += 16)
+        if (load(e, 8) != 0 && e[10] <= e[11])
+            acpi.ecam[acpi.n_ecams++] = (struct acpi_ecam){ pa(load(e, 8)), load16(e + 8), e[10], e[11] };
+}
+
 /* aml_small - an integer of at most a byte: ZeroOp, OneOp or BytePrefix */
 static const uint8_t *aml_small(const uint8_t *p, uint8_t *value)
 {
@@ -158,6 +169,8 @@ static err_t read_all(const uint8_t *rsdp)
             read_madt(t);
         else if ((t = table_at(load(e, size), "FACP")) != NULL)
             read_fadt(t);
+        else if ((t = table_at(load(e, size), "MCFG")) != NULL)
+            read_mcfg(t);
     }
     return ERR_OK;
 }

@@ -8,6 +8,7 @@
 
 #define ACPI_IOAPICS_MAX 16
 #define ACPI_CPUS_MAX    256
+#define ACPI_ECAMS_MAX   8
 #define ISA_IRQS         16
 
 struct acpi_ioapic {
@@ -19,6 +20,13 @@ struct acpi_ioapic {
 struct acpi_isa_irq {
     uint32_t gsi;
     bool     active_low, level;
+};
+
+/* PCI configuration registers that lie in memory */
+struct acpi_ecam {
+    pa_t     base; /* where bus 0 would be */
+    uint16_t segment;
+    uint8_t  first_bus, last_bus;
 };
 
 /* A register that lies in memory or in port space */
@@ -34,6 +42,9 @@ struct acpi_info {
     unsigned n_cpus, n_ioapics;
     struct acpi_ioapic  ioapic[ACPI_IOAPICS_MAX];
     struct acpi_isa_irq isa[ISA_IRQS];
+
+    struct acpi_ecam    ecam[ACPI_ECAMS_MAX];
+    unsigned n_ecams;
 
     uint16_t pm_timer_port;              /* 0: there is none */
     bool     pm_timer_32;                /* 32 bits wide, else 24 */

@@ -15,6 +15,7 @@
 #include "core/x86/mmio.h"
 #include "core/x86/trap.h"
 #include "mm/kva.h"
+#include "mm/port.h"
 #include "mm/pte.h"
 
 #define MSR_APIC_BASE   0x1Bu
@@ -23,6 +24,8 @@
 #define MSR_X2APIC      0x800u
 #define VECTOR_SPURIOUS 255u
 #define VECTOR_ISA      0x30u
+#define VECTOR_MESSAGE  0x40u /* the first of 64 for devices that signal by message */
+#define MESSAGE_ADDRESS 0xFEE00000u
 #define LVT_MASKED      0x10000u
 #define SVR_ON          0x100u
 
@@ -46,6 +49,7 @@ static struct {
         volatile uint8_t *registers;
         unsigned n_pins;
     } io[ACPI_IOAPICS_MAX];
+    _Atomic uint64_t messages; /* [a] bit n: vector VECTOR_MESSAGE + n is taken */
 } ap;
 
 static uint32_t lapic_read(unsigned reg)
@@ -180,4 +184,26 @@ err_t irq_attach_isa(unsigned isa_irq, void (*fn)(void *arg), void *arg)
         return ERR_OK;
     }
     return ERR_NOENT;
+}
+
+err_t irq_attach_message(void (*fn)(void *arg), void *arg, struct irq_message *out)
+{
+    uint64_t taken = atomic_load_explicit(&ap.messages, memory_order_relaxed);
+
+    do {
+        if (~taken == 0)
+            return ERR_NOMEM;
+    } while (!atomic_compare_exchange_weak_explicit(&ap.messages, &taken, taken | (taken + 1), memory_order_relaxed,
+                                                    memory_order_relaxed));
+    uint32_t vector = VECTOR_MESSAGE + (uint32_t)__builtin_ctzll(~taken);
+
+    trap_handler_set(vector, fn, arg);
+    *out = (struct irq_message){ MESSAGE_ADDRESS | apic_id() << 12, vector }; /* fixed, edge-triggered */
+    return ERR_OK;
+}
+
+void irq_detach_message(const struct irq_message *m)
+{
+    trap_handler_set(m->data, NULL, NULL);
+    atomic_fetch_and_explicit(&ap.messages, ~((uint64_t)1 << (m->data - VECTOR_MESSAGE)), memory_order_relaxed);
 }

@@ -13,6 +13,23 @@
  */
 err_t irq_attach_isa(unsigned isa_irq, void (*fn)(void *arg), void *arg) MUST_USE;
 
+/* What a device writes, and where to, to signal by message */
+struct irq_message {
+    uint64_t address;
+    uint32_t data;
+};
+
+/*
+ * irq_attach_message - call fn(arg), with interrupts off, whenever this message comes, on this CPU
+ *
+ *   Errors  ERR_NOMEM  no vector is left
+ *   Source  SDM 3A "Message Signalled Interrupts"
+ */
+err_t irq_attach_message(void (*fn)(void *arg), void *arg, struct irq_message *out) MUST_USE;
+
+/* irq_detach_message - nobody sends it any more */
+void irq_detach_message(const struct irq_message *m);
+
 /* cpu_idle_wait - called with interrupts off: halts until one came; they are on afterwards */
 static inline void cpu_idle_wait(void) { cpu_sti_hlt(); }
 
