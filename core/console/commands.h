@@ -18,6 +18,7 @@
     X(commands_map)                                                                                          \
     X(commands_pages)                                                                                        \
     X(commands_programs)                                                                                     \
+    X(commands_segments)                                                                                     \
     X(commands_fault)                                                                                        \
     X(commands_selftest)
 

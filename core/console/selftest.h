@@ -23,7 +23,8 @@ struct selftest {
     X(paging)                                                                                                \
     X(lazy)                                                                                                  \
     X(tlb)                                                                                                   \
-    X(access)
+    X(access)                                                                                                \
+    X(segments)
 
 #define SELFTEST_DECLARE(name) extern const struct selftest selftest_##name;
 SELFTESTS(SELFTEST_DECLARE)

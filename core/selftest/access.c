@@ -17,6 +17,7 @@
 #include "core/console/selftest.h"
 #include "core/log.h"
 #include "core/selftest/access_rules.h"
+#include "core/selftest/emulator.h"
 #include "core/x86/cpuid.h"
 #include "core/x86/gdt.h"
 #include "core/x86/insn.h"
@@ -34,21 +35,6 @@
 
 #define PATH_OPEN (PTE_P | PTE_W | PTE_U)
 #define KEY_1     ((uint64_t)1 << PTE_KEY_SHIFT)
-
-/* CPUID's hypervisor leaf */
-static bool is_tcg(void)
-{
-    struct cpuid id = cpu_id(0x40000000, 0);
-
-    return cpu_features()->hypervisor && id.ebx == 0x54474354 && id.ecx == 0x43544743 && id.edx == 0x47435447; /* "TCGTCGTCGTCG" */
-}
-
-/* No CPU that owns up to no hypervisor and has protection keys ever sat on an i440FX, but Bochs' have. */
-static bool is_bochs(void)
-{
-    outl(0xCF8, 0x80000000); /* PCI configuration, device 0: vendor and device */
-    return !cpu_features()->hypervisor && inl(0xCFC) == 0x12378086;
-}
 
 enum { TABLES = 4, FRAMES = TABLES + 2 }; /* tables below the top, then the page, then ring 3's code */
 
@@ -360,8 +346,8 @@ static err_t run(void)
     am.n = 0;
     am.failed = false;
     __builtin_memset(am.excused, 0, sizeof am.excused);
-    am.is_tcg = is_tcg();
-    am.is_bochs = is_bochs();
+    am.is_tcg = emulator_is_tcg();
+    am.is_bochs = emulator_is_bochs();
     gdt_ring0_stack(ring0_stack + sizeof ring0_stack);
     err = pt_create(&am.pt, kernel_pt.levels);
     if (err == ERR_OK) {

@@ -16,6 +16,7 @@
 #define SEG_TYPE_CODE ((uint64_t)0xB << 40) /* execute, read, accessed */
 #define SEG_TYPE_DATA ((uint64_t)0x3 << 40) /* read, write, accessed   */
 #define SEG_TYPE_TSS  ((uint64_t)0x9 << 40) /* 64-bit TSS, available   */
+#define SEG_TYPE_LDT  ((uint64_t)0x2 << 40)
 #define SEG_S         ((uint64_t)1 << 44)   /* code or data            */
 #define SEG_DPL3      ((uint64_t)3 << 45)
 #define SEG_P         ((uint64_t)1 << 47)
@@ -40,7 +41,7 @@ void gdt_load(const struct table_register *gdt, uint64_t code_selector, uint64_t
 struct guarded_stack image_stacks[STACKS];
 
 static struct {
-    uint64_t   gdt[8];
+    uint64_t   gdt[10];
     struct tss tss;
 } seg = {
     .gdt = {
@@ -52,6 +53,13 @@ static struct {
     },
 };
 
+/* put_system - a system segment's descriptor: two entries, with 64 bits of base */
+static void put_system(unsigned selector, uint64_t type, uint64_t base, uint64_t n_bytes)
+{
+    seg.gdt[selector / 8] = SEG_P | type | (n_bytes - 1) | (base & 0xFFFFFF) << 16 | (base >> 24 & 0xFF) << 56;
+    seg.gdt[selector / 8 + 1] = base >> 32;
+}
+
 static uint64_t stack_top(unsigned stack)
 {
     return (uintptr_t)&image_stacks[stack] + sizeof image_stacks[stack];
@@ -59,19 +67,25 @@ static uint64_t stack_top(unsigned stack)
 
 void gdt_start(void)
 {
-    uint64_t tss = (uintptr_t)&seg.tss, gs = rdmsr(MSR_GS_BASE);
+    uint64_t gs = rdmsr(MSR_GS_BASE);
     struct table_register r = { sizeof seg.gdt - 1, (uintptr_t)seg.gdt };
 
     seg.tss.ist[IST_DOUBLE_FAULT - 1] = stack_top(STACK_DF);
     seg.tss.ist[IST_NMI - 1] = stack_top(STACK_NMI);
     seg.tss.ist[IST_MACHINE_CHECK - 1] = stack_top(STACK_MC);
     seg.tss.io_map = sizeof seg.tss; /* beyond the limit: no port for ring 3 */
-    seg.gdt[SEL_TSS / 8] = SEG_P | SEG_TYPE_TSS | (sizeof seg.tss - 1) | (tss & 0xFFFFFF) << 16 | (tss >> 24 & 0xFF) << 56;
-    seg.gdt[SEL_TSS / 8 + 1] = tss >> 32;
+    put_system(SEL_TSS, SEG_TYPE_TSS, (uintptr_t)&seg.tss, sizeof seg.tss);
     gdt_load(&r, SEL_KERNEL_CODE, SEL_KERNEL_DATA);
     wrmsr(MSR_GS_BASE, gs); /* loading GS cleared it */
     cpu_lldt(0);
     cpu_ltr(SEL_TSS);
+}
+
+void gdt_ldt_load(const uint64_t ldt[], unsigned n_entries)
+{
+    if (n_entries > 0)
+        put_system(SEL_LDT, SEG_TYPE_LDT, (uintptr_t)ldt, 8 * (uint64_t)n_entries);
+    cpu_lldt(n_entries > 0 ? SEL_LDT : 0);
 }
 
 void gdt_ring0_stack(void *top) { seg.tss.rsp[0] = (uintptr_t)top; }

@@ -13,6 +13,7 @@ enum {
     SEL_USER_DATA = 0x20,
     SEL_USER_CODE = 0x28,
     SEL_TSS = 0x30,
+    SEL_LDT = 0x40,
 };
 
 /* Numbers in the interrupt stack table, 0 = stay on the current stack */
@@ -20,6 +21,9 @@ enum { IST_NONE, IST_DOUBLE_FAULT, IST_NMI, IST_MACHINE_CHECK, IST_STACKS = IST_
 
 /* gdt_start - our own GDT and TSS are in use when it returns; GS base is kept */
 void gdt_start(void);
+
+/* gdt_ldt_load - selectors with bit 2 name entries of ldt[n_entries] from now on; 0 entries: there are none */
+void gdt_ldt_load(const uint64_t ldt[], unsigned n_entries);
 
 /* gdt_ring0_stack - where the CPU goes on when an exception or interrupt ends ring 3 */
 void gdt_ring0_stack(void *top);

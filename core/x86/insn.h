@@ -120,6 +120,25 @@ static inline void cpu_lgdt(const struct table_register *r) { __asm__ volatile("
 static inline void cpu_lidt(const struct table_register *r) { __asm__ volatile("lidt %0" ::"m"(*r)); }
 static inline void cpu_lldt(uint16_t selector) { __asm__ volatile("lldt %0" ::"r"(selector)); }
 static inline void cpu_ltr(uint16_t selector) { __asm__ volatile("ltr %0" ::"r"(selector)); }
+static inline uint16_t cpu_sldt(void)
+{
+    uint16_t selector;
+
+    __asm__ volatile("sldt %0" : "=r"(selector));
+    return selector;
+}
+static inline uint16_t cpu_str(void)
+{
+    uint16_t selector;
+
+    __asm__ volatile("str %0" : "=r"(selector));
+    return selector;
+}
+/* DS, ES and FS; their bases count in 32-bit code, and FS's everywhere */
+static inline void cpu_load_data_segments(uint16_t selector)
+{
+    __asm__ volatile("movw %0, %%ds\n\tmovw %0, %%es\n\tmovw %0, %%fs" ::"r"(selector) : "memory");
+}
 static inline struct table_register cpu_sgdt(void)
 {
     struct table_register r;
