@@ -403,15 +403,20 @@ void pt_fill_span(struct pt *pt, struct span s, pfn_t first, uint64_t flags, str
 
 static err_t map(struct map *m)
 {
-    uint64_t  missing = 0;
-    pte_cell *cells = pt_cells(m->pt, m->pt->root, m->span.page, m->pt->levels);
-    err_t     err = map_plan(m, cells, m->pt->levels, m->span.page, m->span.end, &missing);
+    uint64_t        missing = 0, added;
+    struct pt_place p;
+    err_t           err;
 
-    if (err == ERR_OK)
+    pt_narrow(m->pt, m->span, &p);
+    err = map_plan(m, p.cells, p.level, m->span.page, m->span.end, &missing);
+    if (err == ERR_OK && missing > 0)
         err = stock_fill(&m->stock, missing);
-    if (err == ERR_OK)
-        (void)map_do(m, cells, m->pt->levels, m->span.page, m->span.end);
-    return err;
+    if (err != ERR_OK)
+        return err;
+    added = map_do(m, p.cells, p.level, m->span.page, m->span.end);
+    if (p.level < m->pt->levels)
+        atomic_fetch_add_explicit(&p.path[p.level + 1]->raw, added << PTE_COUNT_SHIFT, memory_order_relaxed);
+    return ERR_OK;
 }
 
 /* The plan can only be made when the old is gone, and the old may only go when the plan can't fail: take plenty. */

@@ -155,18 +155,36 @@ static err_t cut_ends(struct pt *pt, struct span s, struct tlb_batch *b)
     return ERR_OK;
 }
 
+/* Where to begin, with both ends cut if a large page may reach across them */
+static err_t find_place(struct pt *pt, struct span s, struct pt_place *p, struct tlb_batch *b)
+{
+    err_t err = ERR_OK;
+
+    pt_narrow(pt, s, p);
+    if (p->level > LEVEL_4K) {
+        err = cut_ends(pt, s, b);
+        pt_narrow(pt, s, p);
+    }
+    return err;
+}
+
 /* One locked pass; u says how far it got. */
 static err_t unmap(struct unmap *u, va_t start, uint64_t n_pages)
 {
-    struct pt  *pt = u->pt;
-    struct span s;
-    uint64_t    irq = irqlock_take(&pt->lock);
-    err_t       err = pt_span(pt, start, n_pages, &s);
+    struct pt      *pt = u->pt;
+    struct span     s;
+    struct pt_place p;
+    uint64_t        irq = irqlock_take(&pt->lock);
+    err_t           err = pt_span(pt, start, n_pages, &s);
 
     if (err == ERR_OK)
-        err = cut_ends(pt, s, u->batch);
-    if (err == ERR_OK)
-        (void)pt_unmap_span(u, pt_cells(pt, pt->root, s.page, pt->levels), pt->levels, s.page, s.end);
+        err = find_place(pt, s, &p, u->batch);
+    if (err == ERR_OK) {
+        unsigned removed = pt_unmap_span(u, p.cells, p.level, s.page, s.end);
+
+        for (unsigned level = p.level + 1; level <= pt->levels && removed > 0; level++)
+            removed = pt_less_below(pt, p.path[level], level, s.page, removed, u->batch);
+    }
     irqlock_drop(&pt->lock, irq);
     return err;
 }
@@ -213,32 +231,75 @@ struct protect {
     struct pt        *pt;
     struct tlb_batch *batch;
     uint64_t          flags;
-    uint64_t          mark, match; /* W only where the entry's bits of `mark` are these */
+    uint64_t          mark, match;  /* W only where the entry's bits of `mark` are these */
+    uint64_t          lost, gained; /* bits that some entry of the run had before, or has now, and not both */
 };
+
+/* What an entry becomes */
+static uint64_t protected(const struct protect *p, uint64_t old)
+{
+    return (old & ~PROTECT_BITS) | ((old & p->mark) == p->match ? p->flags : p->flags & ~PTE_W);
+}
+
+/* One entry, whatever it holds and whoever changes it meanwhile */
+static NOINLINE void protect_any(struct protect *p, pte_cell *c)
+{
+    uint64_t old = atomic_load_explicit(&c->raw, memory_order_relaxed);
+
+    while ((old & PTE_P) != 0) { /* once more if the CPU sets A or D at this very moment */
+        uint64_t new = protected(p, old);
+
+        if (atomic_compare_exchange_weak_explicit(&c->raw, &old, new, memory_order_acq_rel, memory_order_relaxed)) {
+            p->lost |= old & ~new;
+            p->gained |= new & ~old;
+            return;
+        }
+    }
+}
+
+/* The same without marks, as it is nearly always; `changed` collects the bits that are not what they were. */
+static inline uint64_t protect_plain(struct protect *p, pte_cell *c, uint64_t set, uint64_t changed)
+{
+    uint64_t old = atomic_load_explicit(&c->raw, memory_order_relaxed), new = (old & ~PROTECT_BITS) | set;
+
+    if ((old & PTE_P) == 0)
+        return changed;
+    if (LIKELY(atomic_compare_exchange_strong_explicit(&c->raw, &old, new, memory_order_acq_rel, memory_order_relaxed)))
+        return changed | (old ^ new);
+    protect_any(p, c);
+    return changed;
+}
+
+/* The shadow TLB wants to see each entry as it was and as it is. */
+static void protect_noted(struct protect *p, pte_cell *c, unsigned n, uint64_t page, unsigned level)
+{
+    for (unsigned i = 0; i < n; i++) {
+        pte_t old = pte_load(&c[i]);
+
+        if (pte_present(old))
+            note_page(p->pt, p->batch, page + i * level_pages(level), level, old, (pte_t){ protected(p, old.raw) });
+    }
+}
 
 /* n neighbouring entries; lists what a CPU may hold wrongly afterwards. */
 static void protect_run(struct protect *p, pte_cell *c, unsigned n, uint64_t page, unsigned level)
 {
-    const uint64_t bits = PROTECT_BITS, set = p->flags;
-    uint64_t       cleared = 0, gained = 0;
+    const uint64_t set = p->flags;
+    uint64_t       changed = 0;
+    pte_cell      *at = c;
 
-    for (unsigned i = 0; i < n; i++) {
-        uint64_t old = atomic_load_explicit(&c[i].raw, memory_order_relaxed), new;
-
-        if ((old & PTE_P) == 0)
-            continue;
-        new = (old & ~bits) | ((old & p->mark) == p->match ? set : set & ~PTE_W);
-        if (UNLIKELY(!atomic_compare_exchange_strong_explicit(&c[i].raw, &old, new, memory_order_acq_rel,
-                                                              memory_order_relaxed))) {
-            i--; /* the CPU has just set A or D: once more */
-            continue;
-        }
-        cleared |= old & ~new;
-        gained |= new & ~old;
-        if (UNLIKELY(tlb_shadow_on))
-            note_page(p->pt, p->batch, page + i * level_pages(level), level, (pte_t){ old }, (pte_t){ new });
+    if (UNLIKELY(tlb_shadow_on))
+        protect_noted(p, c, n, page, level);
+    p->lost = p->gained = 0;
+    for (; p->mark == 0 && at + 3 < c + n; at += 4) { /* by fours: of one entry's work a fifth would be the loop */
+        changed = protect_plain(p, at + 1, set, protect_plain(p, at, set, changed));
+        changed = protect_plain(p, at + 3, set, protect_plain(p, at + 2, set, changed));
     }
-    if (!tlb_must_flush(cleared, gained))
+    p->lost |= changed & ~set;
+    p->gained |= changed & set;
+    for (; at < c + n; at++)
+        protect_any(p, at);
+    if (!tlb_must_flush(p->lost, p->gained))
         return;
     if (n > tlb_room(p->batch))
         tlb_changed_many(p->batch);
@@ -276,17 +337,18 @@ err_t pt_protect(struct pt *pt, va_t start, uint64_t n_pages, uint64_t flags, st
 err_t pt_protect_marked(struct pt *pt, va_t start, uint64_t n_pages, uint64_t flags, uint64_t mark, uint64_t match,
                         struct tlb_batch *b)
 {
-    struct protect p = { pt, b, flags & PROTECT_BITS, mark, match };
-    struct span    s;
-    uint64_t       irq = irqlock_take(&pt->lock);
-    err_t          err = pt_span(pt, start, n_pages, &s);
+    struct protect  p = { .pt = pt, .batch = b, .flags = flags & PROTECT_BITS, .mark = mark, .match = match };
+    struct span     s;
+    struct pt_place at;
+    uint64_t        irq = irqlock_take(&pt->lock);
+    err_t           err = pt_span(pt, start, n_pages, &s);
 
     if (err == ERR_OK)
         err = pt_flags_ok(pt, s, flags);
     if (err == ERR_OK)
-        err = cut_ends(pt, s, b);
+        err = find_place(pt, s, &at, b);
     if (err == ERR_OK)
-        protect_span(&p, pt_cells(pt, pt->root, s.page, pt->levels), pt->levels, s.page, s.end);
+        protect_span(&p, at.cells, at.level, s.page, s.end);
     irqlock_drop(&pt->lock, irq);
     return err;
 }

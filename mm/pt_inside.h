@@ -59,6 +59,32 @@ static inline pte_cell *pt_cells(const struct pt *pt, pfn_t table, uint64_t page
     return pt_cells_slow(pt, table, page, level);
 }
 
+/*
+ * The lowest table that holds all of a span: what is done to the span is done from there on. Most spans are small
+ * and lie in one page table. A span that is all of an entry stops at that entry: it can go as a whole.
+ */
+struct pt_place {
+    pte_cell *cells;
+    unsigned  level;
+    pte_cell *path[PT_LEVELS_MAX + 1]; /* above `level`: the entries that lead here */
+};
+
+static inline void pt_narrow(const struct pt *pt, struct span s, struct pt_place *p)
+{
+    uint64_t differ = s.page ^ (s.end - 1);
+
+    p->cells = pt_cells(pt, pt->root, s.page, pt->levels);
+    for (p->level = pt->levels; p->level > LEVEL_4K; p->level--) {
+        pte_cell *cell = &p->cells[pt_index(s.page, p->level)];
+        pte_t     e = pte_load(cell);
+
+        if (differ >= level_pages(p->level) - 1 || (e.raw & (PTE_P | PTE_PS)) != PTE_P)
+            return;
+        p->path[p->level] = cell;
+        p->cells = pt_cells(pt, pte_frame(e, PT_LEVELS_MAX), s.page, p->level - 1);
+    }
+}
+
 /* ---- table frames, taken before anything is changed ------------------------------------------ */
 
 /* Linked through their first word; contents undefined. */

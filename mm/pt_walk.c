@@ -70,52 +70,99 @@ pte_cell *pt_cells_slow(const struct pt *pt, pfn_t table, uint64_t page, unsigne
 
 /* ---- translate -------------------------------------------------------------------------------- */
 
-/* Of a present entry: P and PS in one look. Level 1 has PAT where PS is, and ends the walk in any case. */
-static bool leads_on(pte_t e, unsigned level) { return (e.raw & (PTE_P | PTE_PS)) == PTE_P && level > LEVEL_4K; }
+/*
+ * Both are written out level by level for a number of levels that the compiler knows: shifts and masks are
+ * constants, which makes them three times as fast as a loop. A page can end the walk from level 3 on.
+ */
+static inline bool leads_to_table(pte_t e) { return (e.raw & (PTE_P | PTE_PS)) == PTE_P; }
 
-/* Read the entry for v in the table that *e leads to; true if it leads on */
-static inline bool step(pte_t *e, va_t v, unsigned shift)
+/* What the walk ended with: a page of 2^shift bytes, or nothing */
+static inline err_t last(pte_t e, va_t v, unsigned shift, pa_t *out)
 {
-    const pte_cell *cells = port_ptr(pa(e->raw & PTE_ADDRESS));
+    const uint64_t inside = ((uint64_t)1 << shift) - 1;
 
-    *e = pte_load(&cells[(v.raw >> shift) % TABLE_ENTRIES]);
-    return (e->raw & (PTE_P | PTE_PS)) == PTE_P;
-}
-
-/* Written out level by level: the shifts are constants, which makes it twice as fast as a loop. */
-err_t pt_translate(const struct pt *pt, va_t v, pa_t *out)
-{
-    unsigned shift = slot_shift(5);
-    pte_t    e = { pfn_to_pa(pt->root).raw };
-    uint64_t inside;
-
-    if (UNLIKELY(!is_canonical(v.raw, pt->levels)))
-        return ERR_NOT_CANON;
-    if ((pt->levels == 4 || step(&e, v, shift)) && step(&e, v, shift = 39) && step(&e, v, shift = 30) &&
-        step(&e, v, shift = 21))
-        (void)step(&e, v, shift = 12);
     if (!pte_present(e))
         return ERR_NOENT;
-    inside = ((uint64_t)1 << shift) - 1;
     *out = pa((e.raw & PTE_ADDRESS & ~inside) | (v.raw & inside));
     return ERR_OK;
 }
 
-err_t pt_translate_recursive(const struct pt *pt, va_t v, pa_t *out)
+/* The entry for v in the table at this physical address */
+static inline pte_t direct_entry(uint64_t table, va_t v, unsigned shift)
 {
-    if (UNLIKELY(!is_canonical(v.raw, pt->levels)))
-        return ERR_NOT_CANON;
-    for (unsigned level = pt->levels;; level--) {
-        pte_t    e = pte_load(port_va_ptr(va(entry_address(v.raw, level, pt->levels))));
-        uint64_t inside = (level_pages(level) << PAGE_SHIFT) - 1;
+    const pte_cell *cells = port_ptr(pa(table));
 
-        if (leads_on(e, level))
-            continue;
+    return pte_load(&cells[(v.raw >> shift) % TABLE_ENTRIES]);
+}
+
+static inline err_t translate(const struct pt *pt, va_t v, pa_t *out, unsigned levels)
+{
+    uint64_t table = pfn_to_pa(pt->root).raw;
+    pte_t    e;
+
+    if (UNLIKELY(!is_canonical(v.raw, levels)))
+        return ERR_NOT_CANON;
+    if (levels == PT_LEVELS_MAX) {
+        e = direct_entry(table, v, 48);
         if (!pte_present(e))
             return ERR_NOENT;
-        *out = pa((e.raw & PTE_ADDRESS & ~inside) | (v.raw & inside));
-        return ERR_OK;
+        table = e.raw & PTE_ADDRESS;
     }
+    e = direct_entry(table, v, 39);
+    if (!pte_present(e))
+        return ERR_NOENT;
+    e = direct_entry(e.raw & PTE_ADDRESS, v, 30);
+    if (!leads_to_table(e))
+        return last(e, v, 30, out);
+    e = direct_entry(e.raw & PTE_ADDRESS, v, 21);
+    if (!leads_to_table(e))
+        return last(e, v, 21, out);
+    return last(direct_entry(e.raw & PTE_ADDRESS, v, 12), v, 12, out);
+}
+
+err_t pt_translate(const struct pt *pt, va_t v, pa_t *out)
+{
+    return LIKELY(pt->levels == KERNEL_LEVELS) ? translate(pt, v, out, KERNEL_LEVELS)
+                                               : translate(pt, v, out, PT_LEVELS_MAX);
+}
+
+/*
+ * The entry of level 1 for v lies at vtopte(v); and since the page it lies in is mapped by the entry of level 2,
+ * that one lies at vtopte(vtopte(v)), and so on up.
+ */
+static inline va_t vtopte(va_t v, unsigned levels)
+{
+    const uint64_t inside = (((uint64_t)1 << (PAGE_SHIFT + 9 * (levels - 1))) - 1) & ~(uint64_t)7;
+    const uint64_t base = canonical((uint64_t)recursive_slot(levels) << slot_shift(levels), levels);
+
+    return va(base | (v.raw >> 9 & inside));
+}
+
+static inline pte_t recursive_entry(va_t entry) { return pte_load(port_va_ptr(entry)); }
+
+static inline err_t translate_recursive(va_t v, pa_t *out, unsigned levels)
+{
+    va_t  pt = vtopte(v, levels), pd = vtopte(pt, levels), pdpt = vtopte(pd, levels), pml4 = vtopte(pdpt, levels);
+    pte_t e;
+
+    if (UNLIKELY(!is_canonical(v.raw, levels)))
+        return ERR_NOT_CANON;
+    if ((levels == PT_LEVELS_MAX && !pte_present(recursive_entry(vtopte(pml4, levels)))) ||
+        !pte_present(recursive_entry(pml4)))
+        return ERR_NOENT;
+    e = recursive_entry(pdpt);
+    if (!leads_to_table(e))
+        return last(e, v, 30, out);
+    e = recursive_entry(pd);
+    if (!leads_to_table(e))
+        return last(e, v, 21, out);
+    return last(recursive_entry(pt), v, 12, out);
+}
+
+err_t pt_translate_recursive(const struct pt *pt, va_t v, pa_t *out)
+{
+    return LIKELY(pt->levels == KERNEL_LEVELS) ? translate_recursive(v, out, KERNEL_LEVELS)
+                                               : translate_recursive(v, out, PT_LEVELS_MAX);
 }
 
 /* ---- one walk, shown -------------------------------------------------------------------------- */
