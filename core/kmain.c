@@ -8,7 +8,7 @@
  *                        firmware's is used, and its memory may be given away
  *   stage 3              heap
  *   stage 4              full physical memory: the buddy manager owns it all
- *   then                 interrupts, screen, keyboard, console
+ *   then                 interrupts, threads, screen, keyboard, console
  */
 #include "core/boot_info.h"
 #include "core/console/input.h"
@@ -25,6 +25,7 @@
 #include "core/panic.h"
 #include "core/port.h"
 #include "core/power.h"
+#include "core/proc/thread.h"
 #include "core/x86/apic.h"
 #include "core/x86/cpuid.h"
 #include "core/x86/gdt.h"
@@ -33,6 +34,7 @@
 #include "core/x86/paging.h"
 #include "core/x86/pcid.h"
 #include "core/x86/time.h"
+#include "core/x86/timer.h"
 #include "core/x86/trap.h"
 #include "mm/as.h"
 #include "mm/early.h"
@@ -65,6 +67,8 @@ static void stage(unsigned number, const char *what, uint64_t ticks)
 static void find_bearings(const struct boot_info *b)
 {
     boot_cpu.self = &boot_cpu;
+    boot_cpu.thread = thread_boot();
+    boot_cpu.smap = cpu_features()->smap;
     wrmsr(MSR_GS_BASE, (uintptr_t)&boot_cpu);
     gdt_start();
     idt_start();
@@ -197,7 +201,8 @@ static void start_devices(const struct boot_info *b)
         else
             log_info(TAG, "no screen: %s", err_str(err));
     }
-    log_info(TAG, "interrupts by %s", apic_mode());
+    must(thread_start(), "threads");
+    log_info(TAG, "interrupts by %s, time slices by %s", apic_mode(), timer_source());
     pci_start();
     input_start();
     cpu_sti();

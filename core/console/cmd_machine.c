@@ -21,7 +21,7 @@ struct bit_name {
 
 static const struct bit_name cr0_bits[] = {
     { CR0_PG, "PG" }, { CR0_WP, "WP" }, { CR0_NE, "NE" }, { CR0_ET, "ET" },
-    { CR0_MP, "MP" }, { CR0_PE, "PE" }, { 0, NULL },
+    { CR0_TS, "TS" }, { CR0_MP, "MP" }, { CR0_PE, "PE" }, { 0, NULL },
 };
 static const struct bit_name cr4_bits[] = {
     { CR4_CET, "CET" },   { CR4_SMAP, "SMAP" }, { CR4_SMEP, "SMEP" },      { CR4_PCIDE, "PCIDE" },
@@ -56,6 +56,7 @@ static void print_features(const struct cpu_features *f)
         { "INVPCID", f->invpcid }, { "x2APIC", f->x2apic },
         { "CET-SS", f->cet_ss },   { "CET-IBT", f->cet_ibt },
         { "ERMS", f->erms },       { "invariant-TSC", f->tsc_invariant },
+        { "TSC-deadline", f->tsc_deadline },
     };
 
     for (unsigned has = 0; has < 2; has++) {

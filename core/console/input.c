@@ -5,70 +5,66 @@
 #include "core/dev/kbd.h"
 #include "core/dev/serial.h"
 #include "core/log.h"
-#include "core/x86/irq.h"
-#include "mm/zero.h"
+#include "core/proc/thread.h"
+#include "core/x86/time.h"
 
 #define INPUT_BYTES 1024 /* a power of two */
+#define POLL_NS     ((uint64_t)2 * 1000 * 1000)
 
 static struct {
-    struct irqlock lock;
-    char bytes[INPUT_BYTES]; /* [lock]                                              */
-    unsigned head, tail;     /* [lock] they only grow; head - tail bytes are waiting */
+    struct waitq typed;      /* who wants to read                                    */
+    char bytes[INPUT_BYTES]; /* [typed.lock]                                         */
+    unsigned head, tail;     /* [typed.lock] they only grow; head - tail bytes wait  */
     bool polled;             /* [c] a device gives no interrupts: ask it             */
-} in = { .lock = IRQLOCK("input", 80) };
+} in = { .typed = WAITQ("input") };
 
 /* For interrupt handlers. When nobody reads, the newest bytes are dropped. */
 static void put(char byte)
 {
-    uint64_t flags = irqlock_take(&in.lock);
+    uint64_t flags = irqlock_take(&in.typed.lock);
 
     if (in.head - in.tail < INPUT_BYTES)
         in.bytes[in.head++ % INPUT_BYTES] = byte;
-    irqlock_drop(&in.lock, flags);
+    waitq_wake(&in.typed);
+    irqlock_drop(&in.typed.lock, flags);
 }
 
-bool input_try(char *out)
+static void poll(void)
 {
-    uint64_t flags = irqlock_take(&in.lock);
-    bool any = in.head != in.tail;
-
-    if (any)
-        *out = in.bytes[in.tail++ % INPUT_BYTES];
-    irqlock_drop(&in.lock, flags);
-    return any;
-}
-
-/*
- * Nothing was typed: prepare a frame of zeroes, or, when enough are there, halt. Interrupts are off when this
- * is called: a byte that came after the last look would not wake a CPU.
- */
-static void idle(void)
-{
-    if (frame_zero_idle())
-        return; /* it took microseconds: look again */
-    if (!in.polled) {
-        cpu_idle_wait();
-        return;
-    }
-    port_relax();
     serial_poll();
     kbd_poll();
 }
 
-char input_get(void)
+/* A polled device is looked at now and then. */
+err_t input_wait(char *out)
 {
-    char byte;
+    err_t err = ERR_OK;
 
     for (;;) {
-        uint64_t flags = port_irq_save();
-        bool any = input_try(&byte);
+        if (in.polled)
+            poll();
+        uint64_t flags = irqlock_take(&in.typed.lock);
+        bool     any = in.head != in.tail;
 
-        if (!any)
-            idle();
-        port_irq_restore(flags);
         if (any)
-            return byte;
+            *out = in.bytes[in.tail++ % INPUT_BYTES];
+        else
+            err = waitq_wait(&in.typed, in.polled ? cpu_rdtsc() + time_ticks(POLL_NS) : 0);
+        irqlock_drop(&in.typed.lock, flags);
+        if (any)
+            return ERR_OK;
+        if (err == ERR_BUSY)
+            return err;
     }
+}
+
+char input_get(void)
+{
+    char byte = 0;
+
+    while (input_wait(&byte) != ERR_OK) /* nobody kills a kernel thread */
+        ;
+    return byte;
 }
 
 static const char *how(err_t err)

@@ -3,15 +3,16 @@
 #ifndef CORE_CONSOLE_INPUT_H
 #define CORE_CONSOLE_INPUT_H
 
+#include "mm/err.h"
 #include "mm/types.h"
 
 /* input_start - listen to the serial line and to the keyboard; either may be missing */
 void input_start(void);
 
-/* input_get - the next byte; halts the CPU until there is one. Not for interrupt handlers. */
+/* input_get - the next byte, for the console's thread, which sleeps until there is one */
 char input_get(void);
 
-/* input_try - the next byte, if there is one */
-bool input_try(char *out);
+/* input_wait - the same for any thread; ERR_BUSY: it was killed meanwhile */
+err_t input_wait(char *out) MUST_USE;
 
 #endif

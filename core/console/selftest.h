@@ -23,6 +23,7 @@ struct selftest {
     X(paging)                                                                                                \
     X(lazy)                                                                                                  \
     X(tlb)                                                                                                   \
+    X(threads)                                                                                               \
     X(access)                                                                                                \
     X(segments)
 

@@ -247,6 +247,7 @@ static void try_setting(struct access_case *c)
     uint64_t irq = port_irq_save(), cr0 = read_cr0(), cr4 = read_cr4(), efer = rdmsr(MSR_EFER), cr3 = read_cr3();
     uint64_t plain4 = cr4 & ~(CR4_SMEP | CR4_SMAP | CR4_PKE);
 
+    gdt_ring0_stack(ring0_stack + sizeof ring0_stack);
     write_cr3(pfn_to_pa(am.pt.root).raw);
     wrmsr(MSR_EFER, c->nxe ? efer | EFER_NXE : efer & ~EFER_NXE);
     if (cpu_features()->pku) {
@@ -348,7 +349,6 @@ static err_t run(void)
     __builtin_memset(am.excused, 0, sizeof am.excused);
     am.is_tcg = emulator_is_tcg();
     am.is_bochs = emulator_is_bochs();
-    gdt_ring0_stack(ring0_stack + sizeof ring0_stack);
     err = pt_create(&am.pt, kernel_pt.levels);
     if (err == ERR_OK) {
         err = build();

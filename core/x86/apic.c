@@ -26,15 +26,7 @@
 #define VECTOR_ISA      0x30u
 #define VECTOR_MESSAGE  0x40u /* the first of 64 for devices that signal by message */
 #define MESSAGE_ADDRESS 0xFEE00000u
-#define LVT_MASKED      0x10000u
 #define SVR_ON          0x100u
-
-/* Registers, as offsets of the xAPIC; x2APIC has the same order, 16 bytes to an MSR */
-enum {
-    REG_ID = 0x20, REG_TPR = 0x80, REG_EOI = 0xB0, REG_SVR = 0xF0, REG_ESR = 0x280,
-    REG_LVT_TIMER = 0x320,
-    REG_LVT_LINT0 = 0x350, REG_LVT_LINT1 = 0x360, REG_LVT_ERROR = 0x370,
-};
 
 /* The PIC's two halves */
 enum { PIC1 = 0x20, PIC2 = 0xA0, PIC_DATA = 1, PIC_ICW1_INIT = 0x11, PIC_ICW4_8086 = 1 };
@@ -52,12 +44,12 @@ static struct {
     _Atomic uint64_t messages; /* [a] bit n: vector VECTOR_MESSAGE + n is taken */
 } ap;
 
-static uint32_t lapic_read(unsigned reg)
+uint32_t apic_read(unsigned reg)
 {
     return ap.mode == APIC_X2 ? (uint32_t)rdmsr(MSR_X2APIC + reg / 16) : mmio_read32(ap.registers + reg);
 }
 
-static void lapic_write(unsigned reg, uint32_t value)
+void apic_write(unsigned reg, uint32_t value)
 {
     if (ap.mode == APIC_X2)
         wrmsr(MSR_X2APIC + reg / 16, value);
@@ -109,13 +101,13 @@ static err_t lapic_start(void)
         wrmsr(MSR_APIC_BASE, base | APIC_BASE_ON);
         ap.mode = APIC_X1;
     }
-    static const uint16_t lvts[] = { REG_LVT_TIMER, REG_LVT_LINT0, REG_LVT_LINT1, REG_LVT_ERROR };
+    static const uint16_t lvts[] = { APIC_LVT_TIMER, APIC_LVT_LINT0, APIC_LVT_LINT1, APIC_LVT_ERROR };
 
     for (unsigned i = 0; i < ARRAY_LEN(lvts); i++)
-        lapic_write(lvts[i], LVT_MASKED);
-    lapic_write(REG_TPR, 0);
-    lapic_write(REG_SVR, SVR_ON | VECTOR_SPURIOUS);
-    lapic_write(REG_ESR, 0);
+        apic_write(lvts[i], APIC_LVT_MASKED);
+    apic_write(APIC_TPR, 0);
+    apic_write(APIC_SVR, SVR_ON | VECTOR_SPURIOUS);
+    apic_write(APIC_ESR, 0);
     return ERR_OK;
 }
 
@@ -134,7 +126,7 @@ static err_t ioapics_start(void)
 
         ap.io[i].n_pins = version == UINT32_MAX ? 0 : (version >> 16 & 0xFF) + 1; /* all ones: nobody there */
         for (unsigned pin = 0; pin < ap.io[i].n_pins; pin++)
-            io_write(i, IOAPIC_PINS + 2 * pin, LVT_MASKED);
+            io_write(i, IOAPIC_PINS + 2 * pin, APIC_LVT_MASKED);
     }
     return ERR_OK;
 }
@@ -155,13 +147,13 @@ uint32_t apic_id(void)
 {
     if (ap.mode == APIC_NONE)
         return 0;
-    return ap.mode == APIC_X2 ? lapic_read(REG_ID) : lapic_read(REG_ID) >> 24;
+    return ap.mode == APIC_X2 ? apic_read(APIC_ID) : apic_read(APIC_ID) >> 24;
 }
 
 void apic_eoi(void)
 {
     if (ap.mode != APIC_NONE)
-        lapic_write(REG_EOI, 0);
+        apic_write(APIC_EOI, 0);
 }
 
 err_t irq_attach_isa(unsigned isa_irq, void (*fn)(void *arg), void *arg)

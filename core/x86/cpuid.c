@@ -37,6 +37,7 @@ static void read_features(struct cpu_features *f)
     f->pat = bit(id.edx, 16);
     f->pcid = bit(id.ecx, 17);
     f->x2apic = bit(id.ecx, 21);
+    f->tsc_deadline = bit(id.ecx, 24);
     f->hypervisor = bit(id.ecx, 31);
     if (max >= 7) {
         id = cpu_id(7, 0);

@@ -6,7 +6,7 @@
 #include "mm/types.h"
 
 struct cpu_features {
-    bool nx, pge, pat, gib_pages, smep, smap, umip, la57, pku, pcid, invpcid, x2apic, cet_ss, cet_ibt, erms, tsc_invariant;
+    bool nx, pge, pat, gib_pages, smep, smap, umip, la57, pku, pcid, invpcid, x2apic, cet_ss, cet_ibt, erms, tsc_invariant, tsc_deadline;
     bool hypervisor;
     unsigned phys_bits, virt_bits;
     uint32_t tsc_khz;         /* from CPUID leaf 15H, 0 = it does not say */

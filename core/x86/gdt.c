@@ -8,7 +8,7 @@
  */
 #include "core/x86/gdt.h"
 
-#include "core/x86/insn.h"
+#include "core/cpu.h"
 
 #define MSR_GS_BASE 0xC0000101u
 
@@ -60,9 +60,13 @@ static void put_system(unsigned selector, uint64_t type, uint64_t base, uint64_t
     seg.gdt[selector / 8 + 1] = base >> 32;
 }
 
-static uint64_t stack_top(unsigned stack)
+/* Where an exception with a stack of its own begins; above lies whose CPU it is: core/x86/trap.S */
+static uint64_t ist_top(unsigned stack)
 {
-    return (uintptr_t)&image_stacks[stack] + sizeof image_stacks[stack];
+    uint64_t top = (uintptr_t)&image_stacks[stack] + sizeof image_stacks[stack] - 16;
+
+    *(struct cpu **)top = cpu_this();
+    return top;
 }
 
 void gdt_start(void)
@@ -70,9 +74,9 @@ void gdt_start(void)
     uint64_t gs = rdmsr(MSR_GS_BASE);
     struct table_register r = { sizeof seg.gdt - 1, (uintptr_t)seg.gdt };
 
-    seg.tss.ist[IST_DOUBLE_FAULT - 1] = stack_top(STACK_DF);
-    seg.tss.ist[IST_NMI - 1] = stack_top(STACK_NMI);
-    seg.tss.ist[IST_MACHINE_CHECK - 1] = stack_top(STACK_MC);
+    seg.tss.ist[IST_DOUBLE_FAULT - 1] = ist_top(STACK_DF);
+    seg.tss.ist[IST_NMI - 1] = ist_top(STACK_NMI);
+    seg.tss.ist[IST_MACHINE_CHECK - 1] = ist_top(STACK_MC);
     seg.tss.io_map = sizeof seg.tss; /* beyond the limit: no port for ring 3 */
     put_system(SEL_TSS, SEG_TYPE_TSS, (uintptr_t)&seg.tss, sizeof seg.tss);
     gdt_load(&r, SEL_KERNEL_CODE, SEL_KERNEL_DATA);

@@ -16,6 +16,7 @@ static inline void cpu_hlt(void) { __asm__ volatile("hlt" ::: "memory"); }
 static inline void cpu_pause(void) { __asm__ volatile("pause"); }
 /* STI takes effect after the next instruction, so no interrupt slips in before the HLT */
 static inline void cpu_sti_hlt(void) { __asm__ volatile("sti\n\thlt" ::: "memory"); }
+static inline void cpu_mfence(void) { __asm__ volatile("mfence" ::: "memory"); }
 static inline void cpu_int3(void) { __asm__ volatile("int3"); }
 static inline void cpu_ud2(void) { __asm__ volatile("ud2"); }
 

@@ -11,6 +11,7 @@
 /* Control register bits: SDM 3A "Control Registers" */
 #define CR0_PE     ((uint64_t)1 << 0)
 #define CR0_MP     ((uint64_t)1 << 1)
+#define CR0_TS     ((uint64_t)1 << 3)
 #define CR0_ET     ((uint64_t)1 << 4)
 #define CR0_NE     ((uint64_t)1 << 5)
 #define CR0_WP     ((uint64_t)1 << 16)

@@ -31,6 +31,8 @@ ring3_enter:
         xorl %r13d, %r13d
         xorl %r14d, %r14d
         xorl %r15d, %r15d
+        cli
+        swapgs                  // core/x86/trap.S undoes it
         iretq
 
 // Programs for a user page: one access to where RDI points, then INT3. 16 bytes each: read, write,

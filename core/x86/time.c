@@ -20,10 +20,12 @@
 #define PIT_CH2    0x42
 #define PIT_MODE   0x43
 #define PIT_GATE   0x61
+#define NS_MAX     ((uint64_t)1 << 60) /* 36 years */
 
 static struct {
     uint32_t    khz;
     uint64_t    ns_per_tick_32; /* nanoseconds a tick, 32 bits after the point */
+    uint64_t    ticks_per_ns_32;
     const char *source;
 } clk;
 
@@ -81,11 +83,17 @@ void time_start(void)
         clk.source = cpu_features()->tsc_khz != 0 ? "CPUID" : "a guess";
     }
     clk.ns_per_tick_32 = ((uint64_t)1000000 << 32) / clk.khz;
+    clk.ticks_per_ns_32 = ((uint64_t)clk.khz << 32) / 1000000;
 }
 
 uint64_t time_ns(uint64_t ticks)
 {
     return (uint64_t)(((unsigned __int128)ticks * clk.ns_per_tick_32) >> 32);
+}
+
+uint64_t time_ticks(uint64_t ns)
+{
+    return (uint64_t)(((unsigned __int128)min_u64(ns, NS_MAX) * clk.ticks_per_ns_32) >> 32) + 1;
 }
 
 uint64_t    time_now_ns(void) { return time_ns(cpu_rdtsc()); }

@@ -14,6 +14,9 @@ uint64_t time_now_ns(void);
 /* time_ns - how long so many ticks of the TSC take */
 uint64_t time_ns(uint64_t ticks);
 
+/* time_ticks - how many ticks of the TSC so many nanoseconds are, rounded up; more than 36 years are cut to that */
+uint64_t time_ticks(uint64_t ns);
+
 /* time_tsc_khz, time_source - ticks a millisecond, and what they were measured by */
 uint32_t    time_tsc_khz(void);
 const char *time_source(void);

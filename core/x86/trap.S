@@ -7,9 +7,20 @@
 //        ss rsp rflags cs rip        pushed by the CPU
 //        error                       pushed by the CPU for some exceptions, else 0 here
 //        vector                      pushed here
-//        rax rbx ... r15             pushed by trap_common; RSP now points at a struct trap_frame
+//        rax rbx ... r15             pushed by both ways in; RSP now points at a struct trap_frame
 //
 // The .seh lines describe that to the unwinder (core/x86/unwind.c): a backtrace runs through traps.
+//
+// GS base is the CPU's own in ring 0 and the program's in ring 3: an entry from ring 3 and the way back to it
+// exchange the two. #DF, NMI and #MC may come in between, when CS doesn't tell which one it is. They put the CPU's
+// own there, which the first word of their stacks holds, and put back afterwards what they found.
+
+#include "core/x86/offsets.h"
+
+#define MSR_GS_BASE 0xc0000101
+#define TRAP_NMI    2
+#define TRAP_DF     8
+#define TRAP_MC     18
 
         .text
 
@@ -25,72 +36,99 @@ trap_entries:
         pushq $0
         .endif
         pushq $vector
+        .if (vector == TRAP_NMI) || (vector == TRAP_DF) || (vector == TRAP_MC)
+        jmp trap_any_gs
+        .else
         jmp trap_common
+        .endif
         .set vector, vector + 1
         .endr
+
+        .macro push_registers
+        .seh_pushframe @code
+        .seh_stackalloc 8
+        .irp register, rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15
+        pushq %\register
+        .seh_pushreg %\register
+        .endr
+        subq $32, %rsp          // the callee's home space (Windows x64 calling convention)
+        .seh_stackalloc 32
+        .seh_endprologue
+        .endm
+
+        .macro pop_registers
+        .irp register, r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax
+        popq %\register
+        .endr
+        addq $16, %rsp
+        .endm
+
+        // SMAP binds the kernel only while AC is clear, and ring 3 can set it
+        .macro clear_ac
+        cmpb $0, %gs:CPU_SMAP
+        je 1f
+        clac
+1:
+        .endm
 
         .balign 16
         .def trap_common; .scl 2; .type 32; .endef
         .globl trap_common
         .seh_proc trap_common
 trap_common:
-        .seh_pushframe @code
-        .seh_stackalloc 8
-        pushq %rax
-        .seh_pushreg %rax
-        pushq %rbx
-        .seh_pushreg %rbx
-        pushq %rcx
-        .seh_pushreg %rcx
-        pushq %rdx
-        .seh_pushreg %rdx
-        pushq %rsi
-        .seh_pushreg %rsi
-        pushq %rdi
-        .seh_pushreg %rdi
-        pushq %rbp
-        .seh_pushreg %rbp
-        pushq %r8
-        .seh_pushreg %r8
-        pushq %r9
-        .seh_pushreg %r9
-        pushq %r10
-        .seh_pushreg %r10
-        pushq %r11
-        .seh_pushreg %r11
-        pushq %r12
-        .seh_pushreg %r12
-        pushq %r13
-        .seh_pushreg %r13
-        pushq %r14
-        .seh_pushreg %r14
-        pushq %r15
-        .seh_pushreg %r15
-        subq $32, %rsp          // the callee's home space (Windows x64 calling convention)
-        .seh_stackalloc 32
-        .seh_endprologue
+        push_registers
+        testb $3, 32+FRAME_CS(%rsp)
+        je 2f
+        swapgs
+2:
+        clear_ac
         cld
         leaq 32(%rsp), %rcx
         callq trap_dispatch
         addq $32, %rsp
-        popq %r15
-        popq %r14
-        popq %r13
-        popq %r12
-        popq %r11
-        popq %r10
-        popq %r9
-        popq %r8
-        popq %rbp
-        popq %rdi
-        popq %rsi
-        popq %rdx
-        popq %rcx
-        popq %rbx
-        popq %rax
-        addq $16, %rsp
+trap_out:
+        testb $3, FRAME_CS(%rsp)
+        je 3f
+        swapgs
+3:
+        pop_registers
         iretq
         .seh_endproc
+
+        .balign 16
+        .def trap_any_gs; .scl 2; .type 32; .endef
+        .seh_proc trap_any_gs
+trap_any_gs:
+        push_registers
+        movl $MSR_GS_BASE, %ecx
+        rdmsr
+        movl %eax, %r12d        // kept by who is called
+        movl %edx, %r13d
+        movl 32+FRAME_BYTES(%rsp), %eax
+        movl 32+FRAME_BYTES+4(%rsp), %edx
+        wrmsr
+        clear_ac
+        cld
+        leaq 32(%rsp), %rcx
+        callq trap_dispatch
+        movl $MSR_GS_BASE, %ecx
+        movl %r12d, %eax
+        movl %r13d, %edx
+        wrmsr
+        addq $32, %rsp
+        pop_registers
+        iretq
+        .seh_endproc
+
+// noreturn void trap_return(const struct trap_frame *f)
+//
+// To where the frame says, with all its registers. The frame may lie anywhere: until IRET it is the stack.
+        .balign 16
+        .globl trap_return
+trap_return:
+        cli
+        movq %rcx, %rsp
+        jmp trap_out
 
 // bool trap_try_run(void (*fn)(void *), void *arg, uint64_t *rsp_out)
 //

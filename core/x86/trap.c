@@ -4,15 +4,20 @@
  *
  *   vector     who              what happens
  *   14         a page fault     the kernel's first touch of lazy memory: mm/ maps it, the access is repeated
- *   0 .. 31    an exception     under trap_try: fn ends there; else a panic with the whole story
+ *   0 .. 31    an exception     of a process: core/proc/user_trap.c sees to it; in a copy from or to ring 3: so
+ *                               does core/proc/uaccess.c; under trap_try: fn ends there; else a panic
+ *                               with the whole story
  *   32 .. 254  an interrupt     the handler that was set; the local APIC is told that it is done
  *   255        spurious         nothing (SDM 3A "Spurious Interrupt")
+ *
+ * On the way back, if the code that was interrupted could be (IF = 1), another thread may get its turn.
  */
 #include "core/x86/trap.h"
 
 #include "core/cpu.h"
 #include "core/log.h"
 #include "core/panic.h"
+#include "core/proc/sched.h"
 #include "core/x86/apic.h"
 #include "core/x86/gdt.h"
 #include "core/x86/unwind.h"
@@ -104,22 +109,22 @@ void trap_handler_set(unsigned vector, void (*fn)(void *arg), void *arg)
 
 bool trap_try(void (*fn)(void *arg), void *arg, struct trap_caught *caught)
 {
-    struct cpu         *cpu = cpu_this();
-    uint64_t            outer_rsp = cpu->try_rsp;
-    struct trap_caught *outer_caught = cpu->try_caught;
+    struct thread      *me = thread_this();
+    uint64_t            outer_rsp = me->try_rsp;
+    struct trap_caught *outer_caught = me->try_caught;
 
-    cpu->try_caught = caught;
-    bool whole = trap_try_run(fn, arg, &cpu->try_rsp);
-    cpu->try_rsp = outer_rsp;
-    cpu->try_caught = outer_caught;
+    me->try_caught = caught;
+    bool whole = trap_try_run(fn, arg, &me->try_rsp);
+    me->try_rsp = outer_rsp;
+    me->try_caught = outer_caught;
     return whole;
 }
 
-static void end_try(struct trap_frame *f, struct cpu *cpu)
+static void end_try(struct trap_frame *f, const struct thread *me)
 {
-    *cpu->try_caught = (struct trap_caught){ f->vector, f->error, f->vector == TRAP_PF ? read_cr2() : 0, f->rip };
+    *me->try_caught = (struct trap_caught){ f->vector, f->error, f->vector == TRAP_PF ? read_cr2() : 0, f->rip };
     f->rip = (uintptr_t)trap_try_abort;
-    f->rsp = cpu->try_rsp;
+    f->rsp = me->try_rsp;
     f->cs = SEL_KERNEL_CODE;
     f->ss = SEL_KERNEL_DATA;
     f->rflags &= ~(RFLAGS_TF | RFLAGS_DF | RFLAGS_AC);
@@ -172,17 +177,21 @@ void trap_dump(const struct trap_frame *f)
 }
 
 /* An exception inside a handler is nobody's but the handler's: trap_try does not reach into it. */
-static void interrupt(unsigned vector, struct cpu *cpu)
+static void interrupt(const struct trap_frame *f, struct cpu *cpu)
 {
-    uint64_t outer_rsp = cpu->try_rsp;
+    unsigned       vector = (unsigned)f->vector;
+    struct thread *me = cpu->thread;
+    uint64_t       outer_rsp = me->try_rsp;
 
     if (vector == VECTOR_SPURIOUS)
         return;
-    cpu->try_rsp = 0;
+    me->try_rsp = 0;
     if (tr.handler[vector].fn != NULL)
         tr.handler[vector].fn(tr.handler[vector].arg);
-    cpu->try_rsp = outer_rsp;
+    me->try_rsp = outer_rsp;
     apic_eoi();
+    if ((cpu->attention & ATTENTION_RESCHED) != 0 && (f->rflags & RFLAGS_IF) != 0)
+        sched_yield();
 }
 
 /* Only what a read or write of the kernel's can be that found nothing mapped */
@@ -198,9 +207,9 @@ void trap_dispatch(struct trap_frame *f)
     if (first_touch(f))
         return;
     if (f->vector >= TRAP_EXCEPTIONS)
-        interrupt((unsigned)f->vector, cpu);
-    else if (cpu->try_rsp != 0)
-        end_try(f, cpu);
+        interrupt(f, cpu);
+    else if (cpu->thread->try_rsp != 0)
+        end_try(f, cpu->thread);
     else
         panic_trap(f);
 }

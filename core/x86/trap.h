@@ -3,6 +3,7 @@
 #ifndef CORE_X86_TRAP_H
 #define CORE_X86_TRAP_H
 
+#include "core/x86/offsets.h"
 #include "mm/err.h"
 #include "mm/types.h"
 
@@ -21,6 +22,11 @@ struct trap_frame {
     uint64_t vector, error;
     uint64_t rip, cs, rflags, rsp, ss; /* pushed by the CPU */
 };
+_Static_assert(offsetof(struct trap_frame, r10) == FRAME_R10 && offsetof(struct trap_frame, r9) == FRAME_R9 &&
+               offsetof(struct trap_frame, r8) == FRAME_R8 && offsetof(struct trap_frame, rdx) == FRAME_RDX &&
+               offsetof(struct trap_frame, rip) == FRAME_RIP && offsetof(struct trap_frame, cs) == FRAME_CS &&
+               offsetof(struct trap_frame, rflags) == FRAME_RFLAGS && offsetof(struct trap_frame, rsp) == FRAME_RSP &&
+               sizeof(struct trap_frame) == FRAME_BYTES, "core/x86/offsets.h");
 
 /* idt_start - all 256 vectors go to trap.S; #DF, NMI and #MC on stacks of their own */
 void idt_start(void);

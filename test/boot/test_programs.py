@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Programs for ring 3: those in the image, and those that users bring."""
+"""Threads, and programs for ring 3: those in the image, and those that users bring."""
 import re
 
 import pytest
@@ -13,3 +13,9 @@ class TestProgramsInTheImage:
         for name, segments in rows:
             rights = re.findall(r"r[w-][x-]", segments)
             assert "r-x" in rights and "rwx" not in rights, name
+
+
+@pytest.mark.parametrize("options", [[], ["--icount"], ["--emulator", "bochs"]], ids=["tcg", "icount", "bochs"])
+def test_threads_share_the_cpu_sleep_and_wait(options, boot):
+    run = boot("selftest threads", *options)
+    assert run.status == 0 and "selftest threads: passed" in run.text, run
