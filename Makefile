@@ -173,7 +173,7 @@ test test-host test-boot:
 	$(again) $(NEEDS)
 	$(Q)$(PYTHON) test/run.py $(if $(T),-k '$(T)') $(subst test-,,$(filter test-%,$@))
 bench:
-	$(Q)tools/setup.sh build run bench
+	$(Q)tools/setup.sh build run test bench
 	$(again) all $(BENCHES)
 	$(Q)test/bench/run.sh
 # Finds stay in build/fuzz/corpus; what crashes is left as build/fuzz/<name>-crash-*.

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # test/bench/run.sh - what `make bench` does: host benchmarks side by side, then the machine in instructions
 #
-# Data goes to build/bench/. What is not installed (jemalloc, mimalloc, valgrind) is left out with a note.
+# Data goes to build/bench/. What is not installed (jemalloc, mimalloc, tcmalloc, valgrind) is left out with a note.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 out=build/bench
@@ -12,11 +12,10 @@ echo "== frames, on the host: $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f
 build/host/bench-frames --csv "$out/frames.csv"
 build/host/bench-frames --facts >"$out/facts.csv"
 
-if [ -x build/host/replay ]; then
-    echo
-    echo "== heap, on the host: recorded traces"
-    build/host/replay test/data/traces/*.mtr.xz | tee "$out/heap.txt"
-fi
+echo
+echo "== heap, on the host: recorded traces; then beside other allocators, real programs too (some minutes)"
+build/host/replay test/data/traces/*.mtr.xz | tee "$out/heap.txt"
+test/bench/allocators.py | tee "$out/allocators.txt"
 
 if command -v valgrind >/dev/null; then
     echo

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """test/host/malloc/programs.py - real programs that run on an allocator of choice, each with a fixed task
 
