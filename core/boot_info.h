@@ -36,6 +36,15 @@ struct boot_framebuffer {
     uint32_t red_mask, green_mask, blue_mask; /* of a 32-bit pixel            */
 };
 
+/* A file of \octavo\programs, as it was read: whole, at a page's start, zeros up to the next */
+#define BOOT_PROGRAMS_MAX 32
+#define BOOT_PROGRAM_NAME 24
+struct boot_program {
+    char     name[BOOT_PROGRAM_NAME]; /* without ".elf" */
+    pa_t     at;
+    uint64_t n_bytes;
+};
+
 enum boot_reset { BOOT_RESET_COLD, BOOT_RESET_POWER_OFF };
 
 struct boot_info {
@@ -57,6 +66,9 @@ struct boot_info {
     uint64_t early_frames;
     pa_t     low;              /* real-mode start-up, below 1 MiB             */
     uint64_t low_frames;
+    struct boot_program programs[BOOT_PROGRAMS_MAX];
+    unsigned n_programs;
+    char     program_notes[BOOT_CONFIG_TEXT]; /* what could not be read, one complaint a line */
     pa_t     rsdp;             /* ACPI root pointer, raw 0: none              */
 
     /* Runtime services that stay usable; NULL: the firmware has none. Call them with the runtime

@@ -25,6 +25,7 @@
 #include "core/panic.h"
 #include "core/port.h"
 #include "core/power.h"
+#include "core/proc/program.h"
 #include "core/proc/thread.h"
 #include "core/x86/apic.h"
 #include "core/x86/cpuid.h"
@@ -167,7 +168,7 @@ static uint64_t boot_services_pages(const struct boot_info *b)
 /* Stage 4. What must stay as it is, is kept out: the image, and what the map's ranges stand in. */
 static void start_frames(const struct boot_info *b)
 {
-    const struct frame_span keep[] = {
+    struct frame_span keep[3 + BOOT_PROGRAMS_MAX] = {
         { pa_to_pfn(b->image), b->image_bytes >> PAGE_SHIFT },
         { pa_to_pfn(b->map), b->map_room >> PAGE_SHIFT },
         { pa_to_pfn(b->ranges), b->ranges_bytes >> PAGE_SHIFT },
@@ -178,7 +179,10 @@ static void start_frames(const struct boot_info *b)
     void    *state = heap_alloc_aligned(kernel_heap, n, 64);
 
     must(state != NULL ? ERR_OK : ERR_NOMEM, "frame manager's state");
-    must(frame_start(&machine.map, keep, ARRAY_LEN(keep), state, n), "frame manager");
+    for (unsigned i = 0; i < b->n_programs; i++)
+        keep[3 + i] = (struct frame_span){ pa_to_pfn(b->programs[i].at),
+                                           align_up(b->programs[i].n_bytes, PAGE_SIZE) >> PAGE_SHIFT };
+    must(frame_start(&machine.map, keep, 3 + b->n_programs, state, n), "frame manager");
 
     uint64_t now = cpu_rdtsc(), ticks = now - began;
 
@@ -232,6 +236,7 @@ static NORETURN void kmain(void *arg)
     start_heap(b);
     start_frames(b);
     choose_paging(&b->config);
+    program_start(b);
     start_devices(b);
     shell_start(b->config.exec);
 }

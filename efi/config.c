@@ -8,34 +8,21 @@
 #include "efi/config_parse.h"
 #include "efi/efi.h"
 
-static EFI_GUID loaded_image_guid = { 0x5b1b31a1, 0x9562, 0x11d2, { 0x8e, 0x3f, 0x00, 0xa0, 0xc9, 0x69, 0x72, 0x3b } };
-static EFI_GUID file_system_guid = { 0x964e5b22, 0x6459, 0x11d2, { 0x8e, 0x39, 0x00, 0xa0, 0xc9, 0x69, 0x72, 0x3b } };
-
 static char text[4096];
 
-static void *protocol(EFI_HANDLE handle, EFI_GUID *guid)
-{
-    void *p;
-
-    return EFI_ERROR(efi_st->BootServices->HandleProtocol(handle, guid, &p)) ? NULL : p;
-}
-
 /* read_file - at most sizeof text bytes of a file in the volume's root */
-static size_t read_file(EFI_HANDLE volume, const CHAR16 *path)
+static size_t read_file(EFI_HANDLE image, const CHAR16 *path)
 {
-    EFI_FILE_IO_INTERFACE *fs = protocol(volume, &file_system_guid);
-    EFI_FILE_HANDLE        root, file;
-    UINTN                  n = sizeof text;
+    EFI_FILE_HANDLE root = efi_volume_root(image), file;
+    UINTN           n = sizeof text;
 
-    if (fs == NULL || EFI_ERROR(fs->OpenVolume(fs, &root)))
+    if (root == NULL)
         return 0;
-    if (EFI_ERROR(root->Open(root, &file, (CHAR16 *)path, EFI_FILE_MODE_READ, 0))) {
+    file = efi_file_open(root, path);
+    if (file == NULL || EFI_ERROR(file->Read(file, &n, text)))
         n = 0;
-    } else {
-        if (EFI_ERROR(file->Read(file, &n, text)))
-            n = 0;
+    if (file != NULL)
         file->Close(file);
-    }
     root->Close(root);
     return n;
 }
@@ -56,12 +43,12 @@ static size_t options_text(const EFI_LOADED_IMAGE *image)
 
 void efi_config_read(EFI_HANDLE image, struct boot_config *config)
 {
-    const EFI_LOADED_IMAGE *loaded = protocol(image, &loaded_image_guid);
+    const EFI_LOADED_IMAGE *loaded = efi_loaded_image(image);
 
     config_defaults(config);
     if (loaded == NULL)
         return;
-    config_parse_file(config, text, read_file(loaded->DeviceHandle, u"octavo.conf"));
+    config_parse_file(config, text, read_file(image, u"octavo.conf"));
     if (loaded->LoadOptions != NULL)
         config_parse_options(config, text, options_text(loaded));
 }

@@ -16,8 +16,18 @@ extern EFI_SYSTEM_TABLE *efi_st; /* [c] */
 /* efi_say - a line of plain ASCII on the firmware's console */
 void efi_say(const char *text);
 
+/* file.c: what the firmware says of the image; NULL: nothing */
+const EFI_LOADED_IMAGE *efi_loaded_image(EFI_HANDLE image);
+
+/* file.c: the root folder of the volume that `image` was loaded from, and a file in a folder; NULL: there is none */
+EFI_FILE_HANDLE efi_volume_root(EFI_HANDLE image);
+EFI_FILE_HANDLE efi_file_open(EFI_FILE_HANDLE folder, const CHAR16 *path);
+
 /* config.c: octavo.conf from the volume that `image` was loaded from, then its LoadOptions */
 void efi_config_read(EFI_HANDLE image, struct boot_config *config);
+
+/* programs.c: \octavo\programs\*.elf of that volume */
+void efi_programs_read(EFI_HANDLE image, struct boot_info *b);
 
 /* tables.c: ACPI root pointer and framebuffer; both may be missing */
 void efi_tables_read(struct boot_info *b);

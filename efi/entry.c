@@ -62,6 +62,7 @@ EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *st)
     if (why != NULL)
         return refuse(why);
     efi_config_read(image, &boot.config);
+    efi_programs_read(image, &boot);
     efi_tables_read(&boot);
     efi_runtime_note(&boot);
     why = efi_memory_take(&boot);

@@ -27,6 +27,7 @@ usage: ovmf/run.sh [options]              interactive: the console is this termi
   --gdb PORT                  stopped before the first instruction, gdb served at localhost:PORT
   --hostile NAME              boot through build/HOSTILE.EFI, which plays the bad firmware NAME
   --efi FILE                  boot this program                   (build/BOOTX64.EFI)
+  --program FILE.elf          one more program for ring 3; repeatable
   --file FILE:/PATH           one more file on the boot disk; repeatable
   --emulator qemu|bochs                                           (qemu)
 exit status: 0 every command succeeded; 1 one failed, or Octavo panicked; 2 wrong usage;
@@ -68,6 +69,7 @@ while [ $# -gt 0 ]; do
     --gdb) gdb=$2 ;;
     --hostile) hostile=$2 ;;
     --efi) efi=$2 ;;
+    --program) image+=(--program "$2") ;;
     --file) image+=(--add "$2") ;;
     --emulator) emulator=$2 ;;
     *) wrong "unknown option $1" ;;
@@ -98,7 +100,7 @@ for f in ${disks[@]+"${disks[@]}"}; do [ -w "$f" ] || wrong "--disk $f: cannot w
 [[ -z $hostile || -r $here/build/HOSTILE.EFI ]] || wrong "build/HOSTILE.EFI is missing: run make"
 [[ -z $shot || $emulator = qemu ]] || wrong "--screenshot works with QEMU only"
 if $icount; then
-    [[ $emulator = qemu && -z $hostile && ${#image[@]} = 0 ]] || wrong "--icount goes without --emulator, --hostile and --file"
+    [[ $emulator = qemu && -z $hostile && ${#image[@]} = 0 ]] || wrong "--icount goes without --emulator, --hostile, --program and --file"
     [[ $exec_line != *'"'* ]] || wrong "--icount: quote with ' instead of \""
 fi
 if [ -n "$shot" ] && ! { $screen && $serial; }; then wrong "--screenshot needs the screen and the serial port"; fi

@@ -10,6 +10,7 @@ usage() {
 usage: tools/mkimg.sh [options] OUT.img
   --efi FILE        the program at /EFI/BOOT/BOOTX64.EFI    (build/BOOTX64.EFI)
   --conf FILE       the file at /octavo.conf                (tools/octavo.conf)
+  --program FILE    a program for ring 3, at /octavo/programs/; repeatable
   --add FILE:/PATH  one more file; its folder is made
   --size MIB        size of the disk, 40 or more            (64)
 EOF
@@ -21,11 +22,12 @@ efi=$here/build/BOOTX64.EFI conf=$here/tools/octavo.conf size_mib=64 out=
 add=()
 while [ $# -gt 0 ]; do
     case $1 in
-    --efi | --conf | --add | --size)
+    --efi | --conf | --program | --add | --size)
         [ $# -ge 2 ] || wrong "$1 wants a value"
         case $1 in
         --efi) efi=$2 ;;
         --conf) conf=$2 ;;
+        --program) add+=("$2:/octavo/programs/${2##*/}") ;;
         --add) add+=("$2") ;;
         --size) size_mib=$2 ;;
         esac

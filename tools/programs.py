@@ -20,5 +20,5 @@ for i, path in enumerate(files):
     print(f'name{i}:\n        .asciz "{os.path.splitext(os.path.basename(path))[0]}"')
 print("        .balign 8\n        .globl programs_embedded, n_programs_embedded\nprograms_embedded:")
 for i, _ in enumerate(files):
-    print(f"        .quad name{i}, program{i}, program{i}_end - program{i}")
+    print(f"        .quad name{i}, program{i}, program{i}_end - program{i}, 0")
 print(f"n_programs_embedded:\n        .quad {len(files)}")

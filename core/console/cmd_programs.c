@@ -26,7 +26,7 @@ static err_t print_program(const struct program *p)
         kprintf("  r%c%c %s", s->prot & PROT_WRITE ? 'w' : '-', s->prot & PROT_EXEC ? 'x' : '-',
                 fmt_size(size, s->mem_bytes));
     }
-    kprintf("\n");
+    kprintf("%s\n", p->brought ? "  (ESP)" : "");
     return ERR_OK;
 }
 

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Threads, and programs for ring 3: those in the image, and those that users bring."""
+import os
 import re
+import shutil
+import subprocess
 
 import pytest
+
+from conftest import ROOT, run_sh
 
 
 @pytest.mark.xdist_group("console")
@@ -19,3 +24,45 @@ class TestProgramsInTheImage:
 def test_threads_share_the_cpu_sleep_and_wait(options, boot):
     run = boot("selftest threads", *options)
     assert run.status == 0 and "selftest threads: passed" in run.text, run
+
+
+@pytest.fixture(scope="module")
+def visitor():
+    """A program that is compiled from C for this test, the way docs/tour.md says."""
+    path = "build/user/test/boot/guest/visitor.elf"
+    subprocess.run(["make", "-s", path], cwd=ROOT, check=True, env={**os.environ, "MAKEFLAGS": ""})
+    return os.path.join(ROOT, path)
+
+
+def test_a_program_on_the_esp_is_there_under_its_name(visitor):
+    run = run_sh("--program", visitor, "--exec", "programs; selftest frames")
+    assert run.status == 0, run
+    assert "program: 1 program from the ESP" in run.text
+    assert re.search(r"^visitor +.* r-x .*\(ESP\)", run.text, re.M)
+
+
+def test_broken_files_on_the_esp_are_told_and_left_out(visitor, tmp_path):
+    """One good file among bad ones; what is no .elf file is nobody's business."""
+    whole = open(visitor, "rb").read()
+    files = {"short.elf": whole[:40], "empty.elf": b"", "machine.elf": whole[:18] + b"\xb7" + whole[19:],
+             "a-name-that-is-much-too-long.elf": whole, "large.elf": bytes((16 << 20) + 1), "readme.txt": b"hello"}
+    options = []
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+        options += ["--program", str(tmp_path / name)]
+    run = run_sh(*options, "--program", visitor, "--exec", "programs")
+    assert run.status == 0, run
+    for name, why in [("short.elf", "shorter than an ELF header"), ("empty.elf", "empty"),
+                      ("machine.elf", "made for another machine"), ("large.elf", "more than 16 MiB"),
+                      ("a-name-that-is-much-too", "its name is too long")]:
+        assert re.search(rf"W program: {name}.*: {why}.*; it is left out", run.text), name
+    assert "readme" not in run.text
+    assert "program: 1 program from the ESP" in run.text
+
+
+def test_a_program_of_the_esp_goes_before_one_in_the_image(visitor, tmp_path):
+    shutil.copy(visitor, tmp_path / "HELLO.ELF")
+    run = run_sh("--program", str(tmp_path / "HELLO.ELF"), "--exec", "programs")
+    assert run.status == 0, run
+    rows = re.findall(r"^hello .*$", run.text.replace("\r", ""), re.M)
+    assert len(rows) == 2 and rows[0].endswith("(ESP)") and not rows[1].endswith("(ESP)")
