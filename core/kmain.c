@@ -15,6 +15,7 @@
 #include "core/console/shell.h"
 #include "core/cpu.h"
 #include "core/dev/acpi.h"
+#include "core/dev/edu.h"
 #include "core/dev/fb.h"
 #include "core/dev/kbd.h"
 #include "core/dev/pci.h"
@@ -193,6 +194,15 @@ static void start_frames(const struct boot_info *b)
     stage(4, what, ticks);
 }
 
+/* A device that only emulated machines have: nothing is said where there is none. */
+static void start_edu(void)
+{
+    err_t err = edu_start();
+
+    if (err != ERR_NOENT)
+        log_info(TAG, "edu device, a DMA engine: %s", err == ERR_OK ? "listening" : err_str(err));
+}
+
 /* Interrupts come on here for the first time. */
 static void start_devices(const struct boot_info *b)
 {
@@ -208,6 +218,7 @@ static void start_devices(const struct boot_info *b)
     must(thread_start(), "threads");
     log_info(TAG, "interrupts by %s, time slices by %s", apic_mode(), timer_source());
     pci_start();
+    start_edu();
     input_start();
     cpu_sti();
 }
