@@ -23,14 +23,14 @@
  *             (by a use after free, or by running over the end of a block) is reported, and the bins
  *             are rebuilt from the bits.
  *
- *             A block that was freed a moment ago *rests*: unmerged, on no list, in one of a few places by size, ready
- *             for the next request of exactly its size. Its second grain has the M. The moment a heap
- *             would have to take a page, all that rests is merged.
+ *             A block that was freed a moment ago *rests*: unmerged, on no list, without M, in one of a few places
+ *             by size, ready for the next request of exactly its size; whether it is there tells that it is free. The
+ *             moment a heap would have to take a page, all that rests is merged.
  *
  * Invariants  I1  an extent starts at each S and nowhere else; every grain we hold is in exactly one
- *             I2  both ends of a free extent have M, and the second grain of a resting one; no other grain has
- *             I3  a free extent's neighbours are used, foreign, or not held
- *             I4  each free extent is on the list of bin_of(its size), once
+ *             I2  both ends of a free extent that is listed have M; no other grain has
+ *             I3  a listed extent's neighbours are used, resting, foreign, or not held
+ *             I4  each extent with M is on the list of bin_of(its size), once
  *             I5  inner(page) == page is held by a heap's extents and has no S
  * Locks       heap->lock. Neighbouring pages may belong to other heaps: their bits are never touched,
  *             and at a page's border the owner of the cell is asked before bits are believed.
@@ -118,8 +118,10 @@ static uint32_t scan_end(const struct heap_map *m, uint32_t g)
     if ((g & 64) == 0 && start[1] != 0)
         return base + 64 + (uint32_t)__builtin_ctzll(start[1]);
 
-    uint64_t page = outer_after(m, g / GRAINS_PER_PAGE + 1);
+    uint64_t page = g / GRAINS_PER_PAGE + 1;
 
+    if ((m->grains[page].start[0] | m->grains[page].start[1]) == 0)
+        page = outer_after(m, page);
     base = (uint32_t)page * GRAINS_PER_PAGE;
     start = m->grains[page].start;
     if (start[0] != 0)
@@ -224,15 +226,19 @@ static bool links_good(const struct heap *h, uint32_t g, unsigned i)
     return link_good(h, l->prev) && links(h, l->prev)->next == g;
 }
 
+/* Whatever has been written over the links of g, they are good now. */
+static struct free_links links_mend(struct heap *h, uint32_t g, unsigned i)
+{
+    if (UNLIKELY(!links_good(h, g, i)))
+        links_damaged(h, g);
+    return *links(h, g);
+}
+
 static void bin_remove(struct heap *h, uint32_t g, uint32_t n)
 {
     struct extent_bins *b = &h->bins;
     unsigned            i = bin_of(n);
-
-    if (UNLIKELY(!links_good(h, g, i)))
-        links_damaged(h, g);
-
-    struct free_links l = *links(h, g);
+    struct free_links   l = links_mend(h, g, i);
 
     if (l.next != 0)
         links(h, l.next)->prev = l.prev;
@@ -240,6 +246,20 @@ static void bin_remove(struct heap *h, uint32_t g, uint32_t n)
         links(h, l.prev)->next = l.next;
     else if ((b->head[i] = l.next) == 0)
         b->map[i >> 6] &= ~((uint64_t)1 << (i & 63));
+}
+
+/* The entry g of bin i stands at `to` from now on. */
+static void bin_move(struct heap *h, uint32_t g, uint32_t to, unsigned i)
+{
+    struct free_links l = links_mend(h, g, i);
+
+    *links(h, to) = l;
+    if (l.next != 0)
+        links(h, l.next)->prev = to;
+    if (l.prev != 0)
+        links(h, l.prev)->next = to;
+    else
+        h->bins.head[i] = to;
 }
 
 /* ---- free extents -------------------------------------------------------------------------- */
@@ -260,28 +280,47 @@ static void free_remove(struct heap *h, uint32_t g, uint32_t end)
     h->bins.free_grains -= end - g;
 }
 
+/* The free extent [g, end) is [g2, end2) from now on. Most of the time that leaves it in its bin. */
+static void free_change(struct heap *h, uint32_t g, uint32_t end, uint32_t g2, uint32_t end2)
+{
+    unsigned i = bin_of(end - g);
+    bool     stays = i == bin_of(end2 - g2);
+
+    if (!stays)
+        bin_remove(h, g, end - g);
+    else if (g != g2)
+        bin_move(h, g, g2, i);
+    mark_clear(h->map, g, end);
+    mark_set(h->map, g2, end2);
+    if (!stays)
+        bin_add(h, g2, end2 - g2);
+    h->bins.free_grains += end2 - g2;
+    h->bins.free_grains -= end - g;
+}
+
 /* [g, end) has just one start bit, at g. Merge it with what is free around it, and list it. */
 static void free_merge(struct heap *h, uint32_t g, uint32_t end, uint32_t *g_out, uint32_t *end_out)
 {
     struct heap_map *m = h->map;
+    bool             before = is_mark(m, g - 1) && (g % GRAINS_PER_PAGE != 0 || map_owner(m, g - 1) == h);
+    bool             behind = is_mark(m, end) && ours(h, end);
+    uint32_t         first = before ? scan_start(m, g - 1) : g;
+    uint32_t         last = behind ? scan_end(m, end) : end;
 
-    if (is_mark(m, end) && ours(h, end)) {
-        uint32_t end2 = scan_end(m, end);
-
-        free_remove(h, end, end2);
-        start_clear(m, end);
-        end = end2;
-    }
-    if (is_mark(m, g - 1) && (g % GRAINS_PER_PAGE != 0 || map_owner(m, g - 1) == h)) {
-        uint32_t before = scan_start(m, g - 1);
-
-        free_remove(h, before, g);
+    if (before && behind)
+        free_remove(h, end, last);
+    if (before)
+        free_change(h, first, g, first, last);
+    else if (behind)
+        free_change(h, end, last, g, last);
+    else
+        free_add(h, g, end);
+    if (before)
         start_clear(m, g);
-        g = before;
-    }
-    free_add(h, g, end);
-    *g_out = g;
-    *end_out = end;
+    if (behind)
+        start_clear(m, end);
+    *g_out = first;
+    *end_out = last;
 }
 
 /* Pages [first, last) inside the free extent [g, end) go back to the source. */
@@ -326,30 +365,25 @@ static void free_now(struct heap *h, uint32_t g, uint32_t end)
         (void)give_free(h, g, end, GIVE_AT_ONCE);
 }
 
-static bool is_resting(const struct heap_map *m, uint32_t g)
-{
-    return is_mark(m, g + 1) && !is_start(m, g + 1) && !is_mark(m, g);
-}
-
-void extent_free(struct heap *h, uint32_t g)
+bool extent_free(struct heap *h, uint32_t g)
 {
     uint32_t end = scan_end(h->map, g);
     uint32_t n = end - g;
 
-    if (n >= REST_MIN && n <= REST_MAX) {
-        struct extent_resting *r = &h->bins.resting[n % EXTENT_RESTING];
+    if (n <= REST_MAX) {
+        struct extent_resting *r = extent_place(h, n);
         struct extent_resting  old = *r;
 
-        if (old.g != 0)
-            (void)extent_wake(h, r);
-        bit_set(page_of(h->map, g + 1)->free, g + 1);
+        if (UNLIKELY(old.g == g))
+            return false;
         *r = (struct extent_resting){ .g = g, .n = n };
         if (old.g == 0)
-            return;
+            return true;
         g = old.g;
         end = old.g + old.n;
     }
     free_now(h, g, end);
+    return true;
 }
 
 bool extent_settle(struct heap *h)
@@ -357,14 +391,12 @@ bool extent_settle(struct heap *h)
     bool any = false;
 
     for (unsigned i = 0; i < EXTENT_RESTING; i++) {
-        struct extent_resting *r = &h->bins.resting[i];
+        struct extent_resting r = h->bins.resting[i];
 
-        if (r->g == 0)
+        if (r.g == 0)
             continue;
-
-        uint32_t end = r->g + r->n;
-
-        free_now(h, extent_wake(h, r), end);
+        h->bins.resting[i] = (struct extent_resting){ 0 };
+        free_now(h, r.g, r.g + r.n);
         any = true;
     }
     return any;
@@ -400,15 +432,20 @@ static uint32_t fit(uint32_t g, uint32_t end, uint32_t n, uint32_t align)
 /* Cut [at, at + n) out of the free extent [g, end). */
 static uint32_t carve(struct heap *h, uint32_t g, uint32_t end, uint32_t at, uint32_t n)
 {
-    free_remove(h, g, end);
-    if (at + n < end) {
-        start_set(h->map, at + n);
-        free_add(h, at + n, end);
-    }
-    if (g < at) {
+    uint32_t behind = at + n;
+
+    if (g < at)
+        free_change(h, g, end, g, at);
+    else if (behind < end)
+        free_change(h, g, end, behind, end);
+    else
+        free_remove(h, g, end);
+    if (g < at)
         start_set(h->map, at);
-        free_add(h, g, at);
-    }
+    if (behind < end)
+        start_set(h->map, behind);
+    if (g < at && behind < end)
+        free_add(h, behind, end);
     return at;
 }
 
@@ -514,8 +551,16 @@ bool extent_resize(struct heap *h, uint32_t g, uint32_t n)
 
 /* ---- looking ------------------------------------------------------------------------------- */
 
-bool     extent_rests(const struct heap *h, uint32_t g) { return is_start(h->map, g) && is_resting(h->map, g); }
-bool     extent_is_free(const struct heap *h, uint32_t g) { return !extent_used(h, g); }
+bool extent_rests(const struct heap *h, uint32_t g)
+{
+    const struct extent_resting *r = h->bins.resting;
+
+    while (r < h->bins.resting + EXTENT_RESTING && r->g != g)
+        r++;
+    return r < h->bins.resting + EXTENT_RESTING;
+}
+
+bool     extent_is_free(const struct heap *h, uint32_t g) { return is_mark(h->map, g) || extent_rests(h, g); }
 uint32_t extent_end(const struct heap *h, uint32_t g) { return scan_end(h->map, g); }
 uint32_t extent_around(const struct heap *h, uint32_t g) { return scan_start(h->map, g); }
 

@@ -10,7 +10,7 @@ struct heap;
 
 #define EXTENT_BINS 224
 
-/* Extents freed lately, unmerged, one for each size modulo the number of places */
+/* Extents freed lately, unmerged: one in each place, found by its size */
 #define EXTENT_RESTING 16
 
 struct extent_resting {
@@ -30,8 +30,8 @@ struct extent_bins {
 /* extent_alloc - n grains at a multiple of `align` grains (a power of two), taking pages if need be; 0: no memory */
 uint32_t extent_alloc(struct heap *h, uint32_t n, uint32_t align) MUST_USE;
 
-/* extent_free - the used extent that starts at g */
-void extent_free(struct heap *h, uint32_t g);
+/* extent_free - the used extent that starts at g; false: it is free already, at rest */
+bool extent_free(struct heap *h, uint32_t g) MUST_USE;
 
 /* extent_resize - to n grains where it stands; false: something is in the way */
 bool extent_resize(struct heap *h, uint32_t g, uint32_t n) MUST_USE;
@@ -43,7 +43,6 @@ uint32_t extent_end(const struct heap *h, uint32_t g);
 uint32_t extent_around(const struct heap *h, uint32_t g);
 
 bool extent_is_free(const struct heap *h, uint32_t g); /* of one that starts at g, resting or not */
-
 bool extent_rests(const struct heap *h, uint32_t g);
 
 /* extent_settle - merge all that rests; true if there was anything */

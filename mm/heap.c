@@ -27,25 +27,23 @@
 
 /* ---- allocation ------------------------------------------------------------------------------ */
 
-static void *slot_alloc(struct heap *h, unsigned class)
+static inline void *slot_alloc(struct heap *h, unsigned class)
 {
     uint64_t flags = port_irq_save();
-    void    *p = slab_take(h, class);
+    void    *p = slab_next(h, class);
 
-    if (p == NULL)
-        p = slab_refill(h, class);
     port_irq_restore(flags);
     return p;
 }
 
-static void *extent_block(struct heap *h, size_t size, size_t align)
+static inline void *extent_block(struct heap *h, size_t size, size_t align)
 {
     uint64_t flags = heap_lock(h);
     uint32_t g = align <= GRAIN_BYTES ? extent_take(h, grains_of(size)) :
                                         extent_alloc(h, grains_of(size), (uint32_t)(align >> GRAIN_SHIFT));
 
     heap_unlock(h, flags);
-    return g != 0 ? grain_ptr(h->map, g) : NULL;
+    return LIKELY(g != 0) ? grain_ptr(h->map, g) : NULL;
 }
 
 static void *place_block(struct heap *h, size_t size, size_t align, bool *zeroed)
@@ -103,7 +101,7 @@ static NOINLINE void *alloc_next(struct heap *h, size_t size, bool zero, const v
 
     if (size - 1 < fast_max)
         p = slot_alloc(h, slab_class_of[(size - 1) / 16]);
-    else if (fast_max != 0 && size - 1 < LARGE_MIN)
+    else if (size - 1 < LARGE_MIN && fast_max != 0)
         p = extent_block(h, size, 16);
     if (UNLIKELY(p == NULL))
         return alloc_long(h, size, 16, zero, caller);
@@ -140,37 +138,46 @@ void *heap_alloc_aligned(struct heap *h, size_t size, size_t align)
 
 /* ---- free ------------------------------------------------------------------------------------ */
 
-/* A medium or large block. */
-static err_t block_free(struct heap *h, void *p)
+/* A medium block, if one starts at p. */
+static inline err_t medium_free(struct heap *h, void *p)
 {
     uint64_t flags = heap_lock(h);
     uint32_t g = extent_at(h, p);
+    bool     done = g != 0 && extent_free(h, g);
 
-    if (g != 0)
-        extent_free(h, g);
     heap_unlock(h, flags);
-    if (g != 0)
-        return ERR_OK;
+    return done ? ERR_OK : ERR_NOT_ALLOC;
+}
+
+err_t heap_core_free(struct heap *h, void *p)
+{
+    struct slab *s = map_slab_at(h->map, p);
+
+    if (s->heap == h)
+        return s->n_slots != 0 ? slab_free(h, s, p) : medium_free(h, p);
     if (!large_free(h, p))
         return ERR_NOT_ALLOC;
     h->map->source->ops->settle(h->map->source, false);
     return ERR_OK;
 }
 
-err_t heap_core_free(struct heap *h, void *p)
-{
-    struct slab *s = heap_slab_at(h, p);
-
-    return s != NULL && s->n_slots != 0 ? slab_free(h, s, p) : block_free(h, p);
-}
-
-NOINLINE err_t heap_free_for(struct heap *h, void *p, const void *caller)
+static NOINLINE err_t free_long(struct heap *h, void *p, const void *caller)
 {
     err_t err = ERR_OK;
 
     if (p != NULL)
         err = h->ways == NULL ? heap_core_free(h, p) : h->ways->ops->free(h->ways, h, p, caller);
     return LIKELY(err == ERR_OK) ? ERR_OK : heap_refuse(h, p, "free", err);
+}
+
+/* The short way ended at s: a slab that is not on this CPU's lists, or a medium block. */
+static NOINLINE err_t free_next(struct heap *h, void *p, const void *caller, struct slab *s)
+{
+    err_t err = ERR_NOT_ALLOC;
+
+    if (s->heap == h)
+        err = s->n_slots != 0 ? slab_free(h, s, p) : medium_free(h, p);
+    return LIKELY(err == ERR_OK) ? ERR_OK : free_long(h, p, caller);
 }
 
 err_t heap_free(struct heap *h, void *p)
@@ -181,7 +188,7 @@ err_t heap_free(struct heap *h, void *p)
 
     port_irq_restore(flags);
     if (UNLIKELY(idle == 0))
-        return heap_free_for(h, p, __builtin_return_address(0));
+        return free_next(h, p, __builtin_return_address(0), s);
     return UNLIKELY(idle == ~(uint64_t)0) ? slab_emptied(h, s) : ERR_OK;
 }
 

@@ -96,7 +96,7 @@ void *heap_cache_alloc(struct heap_cache *c)
     void        *p = slab_take(h, c->class);
 
     if (UNLIKELY(p == NULL))
-        p = slab_refill(h, c->class);
+        p = slab_next(h, c->class);
     port_irq_restore(flags);
     return p;
 }

@@ -142,9 +142,8 @@ err_t  heap_core_free(struct heap *h, void *p);
 size_t heap_core_usable(struct heap *h, const void *p);
 err_t  heap_core_check(struct heap *h) MUST_USE;
 
-/* heap_alloc and heap_free on behalf of `caller`, without trying the short way first */
+/* heap_alloc_for - heap_alloc on behalf of `caller` */
 void *heap_alloc_for(struct heap *h, size_t size, const void *caller) MUST_USE;
-err_t heap_free_for(struct heap *h, void *p, const void *caller);
 
 /* heap_refuse - log what p is that `call` was given; the answer is also the error, unless a way has `err` of its own */
 err_t heap_refuse(struct heap *h, const void *p, const char *call, err_t err);

@@ -22,7 +22,7 @@ size_t heap_core_usable(struct heap *h, const void *p)
         return slab_used(s, slot) ? s->size : 0;
 
     uint64_t           flags = heap_lock(h);
-    uint32_t           g = extent_at(h, p);
+    uint32_t           g = extent_used(h, p);
     struct heap_large *l = g == 0 ? large_find(h, p) : NULL;
     size_t             size = 0;
 
@@ -84,7 +84,7 @@ err_t heap_free_sized(struct heap *h, void *p, size_t size)
 static void *resize(struct heap *h, void *p, size_t size, size_t *usable)
 {
     uint64_t flags = heap_lock(h);
-    uint32_t g = extent_at(h, p);
+    uint32_t g = extent_used(h, p);
     bool     done = false;
 
     if (g != 0) {

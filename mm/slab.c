@@ -26,7 +26,7 @@
  *             Slabs of a class start small and grow with the class: a new one gets a eighth of what the
  *             class has already, between 1 KiB and 64 slots. Heaps of any size waste little on
  *             half-empty slabs. A slab that becomes empty goes back to the extents, unless it is the only one on
- *             its list; then it goes when the heap would have to grow otherwise, or is trimmed.
+ *             its list; then it goes when the heap is trimmed, as it is before a request fails.
  *
  * Invariants  I1  free and remote have no bit in common; at or above n_slots remote has all, free none
  *             I2  slab is not aside == it is on its owner's list of its class; then free != 0, if it was not the first there when its last slot went
@@ -163,9 +163,8 @@ static struct slab *slab_make(struct heap *h, struct heap_cpu *c, unsigned class
 }
 
 /* An empty slab's memory goes back to the extents. */
-static void slab_unmake(struct heap *h, struct heap_cpu *c, struct slab *s)
+static void slab_unmake(struct heap *h, struct heap_cpu *c, struct slab *s) REQUIRES(&h->lock)
 {
-    uint64_t flags = heap_lock(h);
     uint32_t grain = grain_of(h->map, (void *)s->start);
 
     c->bytes[s->class] -= (uint32_t)s->n_slots * s->size;
@@ -173,12 +172,12 @@ static void slab_unmake(struct heap *h, struct heap_cpu *c, struct slab *s)
     heap_cache_leave(h, s);
     name_cells(h, s, h->tag);
     heap_map_slab_put(h->map, id_of(h->map, s));
-    extent_free(h, grain);
-    heap_unlock(h, flags);
+    if (!extent_free(h, grain))
+        PANIC("the memory of a slab is free already");
 }
 
 /* Every empty slab on this CPU's lists goes. */
-static unsigned unmake_empty(struct heap *h, struct heap_cpu *c)
+static unsigned unmake_empty(struct heap *h, struct heap_cpu *c) REQUIRES(&h->lock)
 {
     unsigned n = 0;
 
@@ -214,10 +213,14 @@ void slab_forget_all(struct heap *h)
 /* An empty slab goes, unless it is the only one on its list. */
 static void unmake_if_empty(struct heap *h, struct heap_cpu *c, struct slab *s)
 {
-    if (free_bits(s) == slab_all(s) && (s->next | s->prev) != SLAB_NONE) {
-        unlist(h, c, s);
-        slab_unmake(h, c, s);
-    }
+    if (free_bits(s) != slab_all(s) || (s->next | s->prev) == SLAB_NONE)
+        return;
+
+    uint64_t flags = heap_lock(h);
+
+    unlist(h, c, s);
+    slab_unmake(h, c, s);
+    heap_unlock(h, flags);
 }
 
 /* Much may have happened since it was emptied: an interrupt, or this thread runs on another CPU now. */
@@ -324,18 +327,13 @@ static struct heap_cpu *cpu_enter(struct heap *h)
     return c;
 }
 
-/* A new slab, after everything that is empty has been offered to the extents if the heap had to grow. */
+/* A new slab: the list of its class has run dry. */
 static struct slab *slab_new(struct heap *h, struct heap_cpu *c, unsigned class)
 {
     uint64_t     flags = heap_lock(h);
     struct slab *s = slab_make(h, c, class);
 
     heap_unlock(h, flags);
-    if (s == NULL && unmake_empty(h, c) > 0) {
-        flags = heap_lock(h);
-        s = slab_make(h, c, class);
-        heap_unlock(h, flags);
-    }
     if (s == NULL)
         return NULL;
     c->bytes[class] += (uint32_t)s->n_slots * s->size;
@@ -365,15 +363,16 @@ static NOINLINE void *refill(struct heap *h, unsigned class)
     return p == NULL && slab_new(h, c, class) != NULL ? slab_take(h, class) : p;
 }
 
-void *slab_refill(struct heap *h, unsigned class)
+void *slab_next(struct heap *h, unsigned class)
 {
     struct heap_cpu *c = slab_cpu(h);
-    void            *p = slab_take(h, class);
+    struct slab     *s = c->head[class];
 
-    while (p == NULL && c->head[class]->n_slots != 0) {
-        unlist(h, c, c->head[class]);
-        p = slab_take(h, class);
-    }
+    for (; free_bits(s) == 0 && s->n_slots != 0; s = c->head[class])
+        unlist(h, c, s);
+
+    void *p = slab_take(h, class);
+
     return LIKELY(p != NULL) ? p : refill(h, class);
 }
 
@@ -385,5 +384,10 @@ unsigned slab_trim(struct heap *h)
         return 0;
     atomic_store_explicit(&c->trim, 0, memory_order_relaxed);
     inbox_empty(h, c);
-    return unmake_empty(h, c);
+
+    uint64_t flags = heap_lock(h);
+    unsigned n = unmake_empty(h, c);
+
+    heap_unlock(h, flags);
+    return n;
 }

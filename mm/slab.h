@@ -27,8 +27,8 @@ extern const uint8_t slab_class_of[SLAB_MAX / 16]; /* by (size - 1) / 16 */
 /* slab_class_size - bytes of a slot of general class `class` */
 uint32_t slab_class_size(unsigned class);
 
-/* slab_refill - a slot when head[class] has none; interrupts off; NULL: no memory */
-void *slab_refill(struct heap *h, unsigned class) MUST_USE;
+/* slab_next - a slot when that of slab_take has none, or may have none; interrupts off; NULL: no memory */
+void *slab_next(struct heap *h, unsigned class) MUST_USE;
 
 /* slab_free - free the slot at p of any CPU's slab. Errors  ERR_NOT_ALLOC  none starts there, or it is free already */
 err_t slab_free(struct heap *h, struct slab *s, const void *p);

@@ -14,7 +14,7 @@ static inline struct heap_cpu *slab_cpu(const struct heap *h)
     return atomic_load_explicit(&h->cpu[port_cpu()], memory_order_relaxed);
 }
 
-/* slab_take - the lowest free slot of the head slab; interrupts off; NULL: it has none, see slab_refill */
+/* slab_take - the lowest free slot of the head slab; interrupts off; NULL: it has none, see slab_next */
 static inline void *slab_take(const struct heap *h, unsigned class)
 {
     struct slab *s = slab_cpu(h)->head[class];
