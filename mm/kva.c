@@ -36,7 +36,6 @@
 
 #include "mm/frame.h"
 #include "mm/kva_tree.h"
-#include "mm/memtype.h"
 #include "mm/port.h"
 
 #define LARGE (level_pages(LEVEL_2M))
@@ -204,12 +203,7 @@ err_t kva_map_device(pa_t base, uint64_t bytes, uint64_t cache_flag, volatile vo
     err = reserve(n, alignment(n), KVA_DEVICE, &page);
     if (err != ERR_OK)
         return err;
-    err = memtype_take(first, n, cache_flag);
-    if (err == ERR_OK) {
-        err = pt_map(area.pt, address(page), first, n, PTE_W | PTE_G | PTE_NX | cache_flag, NULL);
-        if (err != ERR_OK)
-            memtype_give(first, n);
-    }
+    err = pt_map(area.pt, address(page), first, n, PTE_W | PTE_G | PTE_NX | cache_flag, NULL);
     if (err != ERR_OK)
         unreserve(page);
     else
@@ -300,7 +294,6 @@ err_t kva_free(va_t start)
 {
     struct tlb_batch batch;
     struct kva_span  s;
-    pa_t             device;
     err_t            err;
 
     if (!in_area(start) || !find(page_of(start), &s))
@@ -310,13 +303,10 @@ err_t kva_free(va_t start)
     if (s.kind != KVA_DEVICE) {
         release(s.page, s.end - 1 - s.page);
     } else {
-        err = pt_translate(area.pt, address(s.page), &device);
-        ASSERT(err == ERR_OK);
         tlb_batch_open(&batch, NULL);
         err = pt_unmap(area.pt, address(s.page), s.end - 1 - s.page, &batch);
         ASSERT(err == ERR_OK); /* the whole range: no large page is cut */
         tlb_batch_close(&batch);
-        memtype_give(pa_to_pfn(device), s.end - 1 - s.page);
     }
     unreserve(s.page);
     return ERR_OK;

@@ -2,18 +2,25 @@
 /*
  * mm/memtype.c - one cache type for each frame
  *
- * Promise     A frame that is mapped write-back is not mapped uncached as well, nor the other way round.
+ * Promise     A frame that is mapped write-back is not mapped uncached as well, nor the other way round, whoever
+ *             maps it and wherever.
  *
- * Picture     frames     0x100 ......... 0x8000      0xfd000 .. 0xfd200      0xfee00
- *             type       WB (direct map)             WC (framebuffer)        UC (local APIC)
- *             users      1                           1                       1
+ * Picture     RAM       0x1 ........ 0x1ddb0 .......... 0x7fffe           write-back for good: the direct map, the image
  *
- *             Ranges are sorted and disjoint. Taking splits them at its ends, adds one user to what is
- *             there and fills the gaps; giving takes a user away, and a range without users is gone.
+ *             typed     0x80000 .. 0x803e8      0xfee00                   what is mapped and is not such RAM
+ *             type      WC (framebuffer)        UC (local APIC)
+ *             users     1                       1
  *
- * Invariants  M1  ranges are sorted, disjoint and not empty      M2  each has a user
+ *             Nearly all mappings are write-back ones of RAM: they need no record, one look says that they are right,
+ *             and another type is refused for RAM. Every other mapping is counted for as long as it exists (mm/pt.c
+ *             marks its entries with PTE_TYPED). Ranges are sorted and disjoint. Taking splits them at its
+ *             ends, adds one user to what is there and fills the gaps; giving takes a user away, and a
+ *             range without users is gone.
  *
- * Locks       mt.lock (rank 32): tables are held against it under their own
+ * Invariants  M1  ranges are sorted, disjoint and not empty      M2  a typed one has a user
+ *
+ * Locks       mt.lock (rank 32) guards the typed ranges: tables are held against them under their own. RAM is
+ *             told once, at start-up, and read without a lock.
  *
  * Failure     decided before anything is changed: at most two ranges more for the ends, and one for each gap.
  *
@@ -30,10 +37,69 @@ struct typed {
 };
 
 static struct {
-    struct irqlock lock;
-    struct typed   range[MEMTYPE_RANGES]; /* [lock] M1, M2 */
-    unsigned       n;
+    struct frame_range ram[MEMTYPE_RAM]; /* [c] M1; neighbours are one       */
+    unsigned           n_ram;            /* [c] 0: not told yet              */
+    struct irqlock     lock;
+    struct typed       range[MEMTYPE_RANGES]; /* [lock] M1, M2 */
+    unsigned           n;                     /* [lock]        */
 } mt = { .lock = IRQLOCK("memtype", 32) };
+
+/* ---- RAM --------------------------------------------------------------------------------------- */
+
+/* The first range of RAM that ends behind this frame */
+static unsigned find_ram(uint64_t frame)
+{
+    unsigned low = 0, high = mt.n_ram;
+
+    while (low < high) {
+        unsigned middle = (low + high) / 2;
+
+        if (mt.ram[middle].end <= frame)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+err_t memtype_ram(pfn_t first, uint64_t n)
+{
+    uint64_t start = first.idx, end = first.idx + n;
+    unsigned at = find_ram(start), behind;
+
+    if (at > 0 && mt.ram[at - 1].end == start)
+        start = mt.ram[--at].start;
+    for (behind = at; behind < mt.n_ram && mt.ram[behind].start <= end; behind++) {
+        start = min_u64(start, mt.ram[behind].start);
+        end = max_u64(end, mt.ram[behind].end);
+    }
+    if (behind == at && mt.n_ram == MEMTYPE_RAM)
+        return ERR_NOMEM;
+    __builtin_memmove(&mt.ram[at + 1], &mt.ram[behind], (mt.n_ram - behind) * sizeof mt.ram[0]);
+    mt.n_ram = mt.n_ram + 1 - (behind - at);
+    mt.ram[at] = (struct frame_range){ start, end };
+    return ERR_OK;
+}
+
+bool memtype_is_ram(pfn_t first, uint64_t n, struct frame_range *around)
+{
+    unsigned at = find_ram(first.idx);
+
+    if (mt.n_ram == 0 && mt.n == 0) /* so early that there is nothing else */
+        *around = (struct frame_range){ 0, UINT64_MAX };
+    else
+        *around = at < mt.n_ram ? mt.ram[at] : (struct frame_range){ 0, 0 };
+    return around->start <= first.idx && first.idx + n <= around->end;
+}
+
+static bool touches_ram(uint64_t start, uint64_t end)
+{
+    unsigned at = find_ram(start);
+
+    return at < mt.n_ram && mt.ram[at].start < end;
+}
+
+/* ---- typed ranges ------------------------------------------------------------------------------ */
 
 /* The first range that ends behind this frame */
 static unsigned find(uint64_t frame)
@@ -47,6 +113,8 @@ static unsigned find(uint64_t frame)
 
 static err_t check(uint64_t start, uint64_t end, uint64_t cache)
 {
+    if (cache != PTE_CACHE_WB && touches_ram(start, end))
+        return ERR_ALIAS;
     for (unsigned i = find(start); i < mt.n && mt.range[i].start < end; i++)
         if (mt.range[i].cache != cache)
             return ERR_ALIAS;
@@ -148,17 +216,4 @@ void memtype_give(pfn_t first, uint64_t n)
     }
     merge(start, end);
     irqlock_drop(&mt.lock, irq);
-}
-
-err_t memtype_check(pfn_t first, uint64_t n, uint64_t cache)
-{
-    uint64_t irq;
-    err_t    err;
-
-    if (mt.n == 0)
-        return ERR_OK;
-    irq = irqlock_take(&mt.lock);
-    err = check(first.idx, first.idx + n, cache);
-    irqlock_drop(&mt.lock, irq);
-    return err;
 }

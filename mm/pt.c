@@ -45,10 +45,16 @@
 #include "mm/pt.h"
 
 #include "mm/frame.h"
-#include "mm/memtype.h"
 #include "mm/pt_inside.h"
 
 /* ---- stock ------------------------------------------------------------------------------------ */
+
+static void stock_push(struct stock *s, pfn_t f)
+{
+    *(pfn_t *)port_ptr(pfn_to_pa(f)) = s->head;
+    s->head = f;
+    s->n++;
+}
 
 err_t stock_fill(struct stock *s, uint64_t n)
 {
@@ -60,9 +66,7 @@ err_t stock_fill(struct stock *s, uint64_t n)
             stock_drain(s);
             return err;
         }
-        *(pfn_t *)port_ptr(pfn_to_pa(f)) = s->head;
-        s->head = f;
-        s->n++;
+        stock_push(s, f);
     }
     return ERR_OK;
 }
@@ -81,6 +85,12 @@ pfn_t stock_take(struct pt *pt, struct stock *s)
 {
     pt->n_tables++;
     return stock_pop(s);
+}
+
+void stock_put(struct pt *pt, struct stock *s, pfn_t frame)
+{
+    pt->n_tables--;
+    stock_push(s, frame);
 }
 
 void stock_drain(struct stock *s)
@@ -149,16 +159,20 @@ void pt_tell_followers(struct pt *pt, unsigned slot)
         pte_publish(&top(f)[slot], pte_load(&top(pt)[slot]));
 }
 
-static void free_tables(struct pt *pt, pfn_t table, unsigned level)
+static void free_tables(struct pt *pt, pfn_t table, unsigned level, bool typed)
 {
     const pte_cell *cells = port_ptr(pfn_to_pa(table));
     err_t           err;
 
-    for (unsigned i = 0; i < TABLE_ENTRIES && level > LEVEL_4K; i++) {
+    for (unsigned i = 0; i < TABLE_ENTRIES && (level > LEVEL_4K || typed); i++) {
         pte_t e = pte_load(&cells[i]);
 
-        if (pte_present(e) && !pte_is_leaf(e, level) && !pt_is_recursive(pt, level, i))
-            free_tables(pt, pte_frame(e, level), level - 1);
+        if (!pte_present(e) || pt_is_recursive(pt, level, i))
+            continue;
+        if (pte_is_leaf(e, level))
+            type_given(e, level);
+        else
+            free_tables(pt, pte_frame(e, level), level - 1, (e.raw & PTE_TYPED_BELOW) != 0);
     }
     pt->n_tables--;
     err = frame_free(table);
@@ -169,7 +183,7 @@ void pt_destroy(struct pt *pt)
 {
     if (pt->kernel != NULL)
         unshare(pt);
-    free_tables(pt, pt->root, pt->levels);
+    free_tables(pt, pt->root, pt->levels, false);
     ASSERT(pt->n_tables == 0);
 }
 
@@ -321,7 +335,8 @@ static pte_t map_new_table(struct map *m, unsigned level, uint64_t page, uint64_
         __builtin_memset(cells, 0, before * sizeof *cells);
         __builtin_memset(cells + used, 0, (TABLE_ENTRIES - used) * sizeof *cells);
     }
-    return pte_table(table, pt_index(page, m->pt->levels) < SLOT_KERNEL_HALF, map_do(m, cells, level, page, end));
+    return (pte_t){ pte_table(table, pt_index(page, m->pt->levels) < SLOT_KERNEL_HALF,
+                              map_do(m, cells, level, page, end)).raw | typed_below(m->flags, level + 1) };
 }
 
 /* Do: returns how many entries of `cells` came into use */
@@ -349,7 +364,7 @@ static unsigned map_do(struct map *m, pte_cell *cells, unsigned level, uint64_t 
             pte_cell *below = pt_cells(m->pt, pte_frame(e, level), page, level - 1);
             uint64_t  n = map_do(m, below, level - 1, page, next);
 
-            atomic_fetch_add_explicit(&cell->raw, n << PTE_COUNT_SHIFT, memory_order_relaxed);
+            pt_more_below(cell, level, n, m->flags);
             continue;
         }
         pte_publish(cell, map_new_table(m, level - 1, page, next));
@@ -415,7 +430,7 @@ static err_t map(struct map *m)
         return err;
     added = map_do(m, p.cells, p.level, m->span.page, m->span.end);
     if (p.level < m->pt->levels)
-        atomic_fetch_add_explicit(&p.path[p.level + 1]->raw, added << PTE_COUNT_SHIFT, memory_order_relaxed);
+        pt_more_below(p.path[p.level + 1], p.level + 1, added, m->flags);
     return ERR_OK;
 }
 
@@ -439,6 +454,64 @@ static err_t replace(struct map *m, struct tlb_batch *b)
     return ERR_OK;
 }
 
+/* ---- cache types ------------------------------------------------------------------------------- */
+
+/* n frames from here on: write-back RAM needs no record, everything else is counted and marked. */
+static err_t take_type(struct map *m, uint64_t n)
+{
+    struct frame_range around;
+    uint64_t           cache = m->flags & PTE_CACHE;
+    err_t              err;
+
+    if (cache == PTE_CACHE_WB && LIKELY(memtype_is_ram(m->first, n, &around)))
+        return ERR_OK;
+    err = memtype_take(m->first, n, cache);
+    if (err == ERR_OK)
+        m->flags |= PTE_TYPED;
+    return err;
+}
+
+static bool list_is_ram(const pfn_t frames[], uint64_t n)
+{
+    struct frame_range around = { 0, 0 };
+
+    for (uint64_t i = 0; i < n; i++)
+        if (UNLIKELY(frames[i].idx - around.start >= around.end - around.start) &&
+            !memtype_is_ram(frames[i], 1, &around))
+            return false;
+    return true;
+}
+
+/* The same for a list: all of it is plain RAM, or each frame is counted. */
+static err_t take_types(struct map *m, uint64_t n)
+{
+    uint64_t cache = m->flags & PTE_CACHE, i = 0;
+    err_t    err = ERR_OK;
+
+    if (cache == PTE_CACHE_WB && LIKELY(list_is_ram(m->list, n)))
+        return ERR_OK;
+    for (; i < n && err == ERR_OK; i++)
+        err = memtype_take(m->list[i], 1, cache);
+    if (err == ERR_OK)
+        m->flags |= PTE_TYPED;
+    else
+        for (i--; i-- > 0;)
+            memtype_give(m->list[i], 1);
+    return err;
+}
+
+/* Nothing was mapped after all. */
+static void give_types(const struct map *m, uint64_t n)
+{
+    if ((m->flags & PTE_TYPED) == 0)
+        return;
+    if (m->list == NULL)
+        memtype_give(m->first, n);
+    else
+        for (uint64_t i = 0; i < n; i++)
+            memtype_give(m->list[i], 1);
+}
+
 err_t pt_map(struct pt *pt, va_t start, pfn_t frame, uint64_t n_pages, uint64_t flags, struct tlb_batch *b)
 {
     struct map m = { .pt = pt, .first = frame, .small = (flags & PT_SMALL) != 0 };
@@ -454,9 +527,12 @@ err_t pt_map(struct pt *pt, va_t start, pfn_t frame, uint64_t n_pages, uint64_t 
     if (err == ERR_OK && (frame.idx >= pte_frame_limit() || n_pages > pte_frame_limit() - frame.idx))
         err = ERR_INVAL;
     if (err == ERR_OK)
-        err = memtype_check(frame, n_pages, m.flags & PTE_CACHE);
-    if (err == ERR_OK)
+        err = take_type(&m, n_pages);
+    if (err == ERR_OK) {
         err = over ? replace(&m, b) : map(&m);
+        if (err != ERR_OK)
+            give_types(&m, n_pages);
+    }
     irqlock_drop(&pt->lock, irq);
     return err;
 }
@@ -475,11 +551,13 @@ err_t pt_map_frames(struct pt *pt, va_t start, const pfn_t frames[], uint64_t n_
         any |= frames[i].idx;
     if (any >= pte_frame_limit())
         err = ERR_INVAL;
-    if ((flags & PTE_CACHE) != PTE_CACHE_WB) /* single frames are RAM: write-back is right */
-        for (uint64_t i = 0; err == ERR_OK && i < n_pages; i++)
-            err = memtype_check(frames[i], 1, flags & PTE_CACHE);
     if (err == ERR_OK)
+        err = take_types(&m, n_pages);
+    if (err == ERR_OK) {
         err = map(&m);
+        if (err != ERR_OK)
+            give_types(&m, n_pages);
+    }
     irqlock_drop(&pt->lock, irq);
     return err;
 }

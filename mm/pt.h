@@ -147,6 +147,7 @@ err_t pt_release_marked(struct pt *pt, va_t start, uint64_t n_pages, struct pt_m
  * pt_protect - the pages of the range that are mapped get these flags; holes are no error
  *
  *   flags   as for pt_map(): W, U, G, NX and key are replaced. The cache type, A, D and software's bits stay.
+ *   Errors  those above; ERR_INVAL  flags ask for a cache type: unmap, and map again with that type
  */
 err_t pt_protect(struct pt *pt, va_t start, uint64_t n_pages, uint64_t flags, struct tlb_batch *b) MUST_USE;
 
@@ -167,6 +168,7 @@ err_t pt_move(struct pt *pt, va_t from, va_t to, uint64_t n_pages, struct tlb_ba
  * pt_copy - `to` maps what `from` maps in a range, at the same addresses, without these flags
  *
  *   The range is whole top entries, and empty in `to`, which nobody else uses yet. A and D are off in the copy.
+ *   Pages of anything but write-back RAM are left out.
  *   without  PTE_W, software's bits
  *   Errors   those above; ERR_INVAL  not whole top entries      ERR_EXISTS
  */

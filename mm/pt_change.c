@@ -10,7 +10,8 @@
  *             only thing that can be missing, and are taken first.
  *
  * Cheap       A page table wholly inside a range to be unmapped is unlinked as it is; nobody reads or
- *             clears its entries. It stays valid for CPUs that still know it, until the flush.
+ *             clears its entries. It stays valid for CPUs that still know it, until the flush. Not so where its
+ *             entry says that cache types are counted in it (mm/memtype.c).
  *
  * Races       The CPU may set A and D in an entry while we change it. Removing swaps the entry out;
  *             protecting compares and exchanges; so no bit the CPU set is lost.
@@ -51,6 +52,7 @@ static unsigned clear_listed(struct unmap *u, pte_cell *c, unsigned n, uint64_t 
             break;
         e = pte_swap(&c[i], (pte_t){ 0 });
         note_page(u->pt, u->batch, page + i, LEVEL_4K, e, (pte_t){ 0 });
+        type_given(e, LEVEL_4K);
         removed++;
         if (pte_present(e) && !u->batch->all)
             tlb_changed(u->batch, page_va(u->pt, page + i));
@@ -63,8 +65,12 @@ static unsigned clear_many(struct unmap *u, pte_cell *c, unsigned n)
 {
     unsigned removed = 0;
 
-    for (unsigned i = 0; i < n; i++)
-        removed += pte_swap(&c[i], (pte_t){ 0 }).raw != 0;
+    for (unsigned i = 0; i < n; i++) {
+        pte_t e = pte_swap(&c[i], (pte_t){ 0 });
+
+        type_given(e, LEVEL_4K);
+        removed += e.raw != 0;
+    }
     if (removed > 0)
         tlb_changed_many(u->batch);
     return removed;
@@ -78,6 +84,7 @@ static unsigned clear_leaf(struct unmap *u, pte_cell *c, unsigned level, uint64_
         return 0;
     e = pte_swap(c, (pte_t){ 0 });
     note_page(u->pt, u->batch, page, level, e, (pte_t){ 0 });
+    type_given(e, level);
     if (pte_present(e))
         tlb_changed(u->batch, page_va(u->pt, page));
     return 1;
@@ -105,9 +112,9 @@ unsigned pt_less_below(struct pt *pt, pte_cell *cell, unsigned level, uint64_t p
 static unsigned unmap_below(struct unmap *u, pte_cell *cell, pte_t e, unsigned level, uint64_t page, uint64_t next)
 {
     unsigned n = pte_count(e);
-    bool     whole = next - page == level_pages(level);
+    bool     whole = next - page == level_pages(level), plain = (e.raw & PTE_TYPED_BELOW) == 0;
 
-    if (level == LEVEL_2M && whole && u->release == NULL && n > tlb_room(u->batch) && !tlb_shadow_on)
+    if (level == LEVEL_2M && whole && plain && u->release == NULL && n > tlb_room(u->batch) && !tlb_shadow_on)
         tlb_changed_many(u->batch); /* as it is: see "Cheap" above */
     else
         n = pt_unmap_span(u, pt_cells(u->pt, pte_frame(e, level), page, level - 1), level - 1, page, next);
@@ -344,7 +351,7 @@ err_t pt_protect_marked(struct pt *pt, va_t start, uint64_t n_pages, uint64_t fl
     err_t           err = pt_span(pt, start, n_pages, &s);
 
     if (err == ERR_OK)
-        err = pt_flags_ok(pt, s, flags);
+        err = (flags & PTE_CACHE) != 0 ? ERR_INVAL : pt_flags_ok(pt, s, flags);
     if (err == ERR_OK)
         err = find_place(pt, s, &at, b);
     if (err == ERR_OK)

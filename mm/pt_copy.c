@@ -6,7 +6,8 @@
  *
  * How         A first walk counts the tables, which are taken at once; the second copies them, 512
  *             entries at a time. Nothing that was there is looked at: the range is empty in `to`, and
- *             both have the same number of levels.
+ *             both have the same number of levels. Pages whose cache type is counted (mm/memtype.c), a device's
+ *             say, stay behind: who wants them in the copy maps them there.
  *
  * Locks       both tables' (rank 30), the one that is read inside: nobody else knows `to` yet.
  */
@@ -36,37 +37,44 @@ struct copy {
     uint64_t         without;
 };
 
-static void copy_table(struct copy *c, pte_cell *to, const pte_cell *from, unsigned level, uint64_t page);
+static unsigned copy_table(struct copy *c, pte_cell *to, const pte_cell *from, unsigned level);
 
 /* What stands for an entry in the copy; what is not present is what its owner noted there, and stays that */
-static pte_t copied(struct copy *c, pte_t e, unsigned level, uint64_t page)
+static pte_t copied(struct copy *c, pte_t e, unsigned level)
 {
-    pte_cell *table;
-    pfn_t     frame;
+    pfn_t    frame;
+    unsigned n;
 
     if (!pte_present(e))
         return e;
     if (pte_is_leaf(e, level))
-        return (pte_t){ e.raw & ~(c->without | PTE_A | PTE_D) };
+        return (pte_t){ (e.raw & PTE_TYPED) != 0 ? 0 : e.raw & ~(c->without | PTE_A | PTE_D) };
     frame = stock_take(c->to, &c->stock);
-    table = port_ptr(pfn_to_pa(frame));
-    copy_table(c, table, port_ptr(pfn_to_pa(pte_frame(e, level))), level - 1, page);
-    return (pte_t){ (e.raw & ~(PTE_ADDRESS | PTE_D)) | frame.idx << PAGE_SHIFT };
+    n = copy_table(c, port_ptr(pfn_to_pa(frame)), port_ptr(pfn_to_pa(pte_frame(e, level))), level - 1);
+    if (n == 0) {
+        stock_put(c->to, &c->stock, frame);
+        return (pte_t){ 0 };
+    }
+    return pte_table(frame, (e.raw & PTE_U) != 0, n);
 }
 
-static void copy_table(struct copy *c, pte_cell *to, const pte_cell *from, unsigned level, uint64_t page)
+/* Returns how many entries are not 0 */
+static unsigned copy_table(struct copy *c, pte_cell *to, const pte_cell *from, unsigned level)
 {
     const uint64_t keep = ~(c->without | PTE_A | PTE_D);
+    unsigned       n = 0;
 
     for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
         pte_t e = pte_load(&from[i]);
 
-        if (level > LEVEL_4K)
-            e = copied(c, e, level, page + i * level_pages(level));
+        if (level > LEVEL_4K || (e.raw & PTE_TYPED) != 0)
+            e = copied(c, e, level);
         else
             e.raw &= (e.raw & PTE_P) != 0 ? keep : e.raw;
         pte_store(&to[i], e);
+        n += e.raw != 0;
     }
+    return n;
 }
 
 /* Whole top entries only: what lies below them is copied, none of it is there yet */
@@ -80,8 +88,9 @@ static err_t copy_slots(struct copy *c, struct span s)
     for (uint64_t page = s.page; page < s.end && err == ERR_OK; page = next_page(page, s.end, level)) {
         unsigned i = pt_index(page, level);
 
-        pte_publish(&to[i], copied(c, pte_load(&from[i]), level, page));
+        pte_publish(&to[i], copied(c, pte_load(&from[i]), level));
     }
+    stock_drain(&c->stock);
     return err;
 }
 

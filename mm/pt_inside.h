@@ -8,6 +8,7 @@
 #ifndef MM_PT_INSIDE_H
 #define MM_PT_INSIDE_H
 
+#include "mm/memtype.h"
 #include "mm/pt.h"
 #include "mm/tlb_shadow.h"
 
@@ -99,8 +100,34 @@ err_t stock_fill(struct stock *s, uint64_t n) MUST_USE;
 /* Take one for a table; the stock was filled for it. */
 pfn_t stock_take(struct pt *pt, struct stock *s);
 
+/* Put back what was taken: no table came of it. */
+void stock_put(struct pt *pt, struct stock *s, pfn_t frame);
+
 /* Give back what was not needed. */
 void stock_drain(struct stock *s);
+
+/* ---- cache types (mm/memtype.h) ----------------------------------------------------------------- */
+
+/* A page of `level` is not mapped by this entry any more */
+static inline void type_given(pte_t e, unsigned level)
+{
+    if (UNLIKELY((e.raw & (PTE_P | PTE_TYPED)) == (PTE_P | PTE_TYPED)))
+        memtype_give(pte_frame(e, level), level_pages(level));
+}
+
+/* What an entry that leads to a page table says when the table holds entries with these flags */
+static inline uint64_t typed_below(uint64_t flags, unsigned level)
+{
+    return level == LEVEL_2M && (flags & PTE_TYPED) != 0 ? PTE_TYPED_BELOW : 0;
+}
+
+/* n entries more are in use in the table that this entry leads to, with these flags */
+static inline void pt_more_below(pte_cell *cell, unsigned level, uint64_t n, uint64_t flags)
+{
+    atomic_fetch_add_explicit(&cell->raw, n << PTE_COUNT_SHIFT, memory_order_relaxed);
+    if (UNLIKELY(typed_below(flags, level) != 0))
+        atomic_fetch_or_explicit(&cell->raw, PTE_TYPED_BELOW, memory_order_relaxed);
+}
 
 /* ---- the shadow TLB (mm/tlb_shadow.h) is told of every entry that changes ----------------------- */
 

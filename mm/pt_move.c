@@ -93,6 +93,7 @@ static unsigned move_small(struct move *m, pte_cell *cells, uint64_t page, uint6
         uint64_t  there = target(m, page), n = min_u64(end - page, TABLE_ENTRIES - pt_index(there, LEVEL_4K));
         pte_cell *c = &cells[pt_index(page, LEVEL_4K)], *parent, *to = NULL;
         unsigned  moved = 0;
+        uint64_t  flags = 0;
         pte_t     e;
 
         next = page + n;
@@ -104,12 +105,13 @@ static unsigned move_small(struct move *m, pte_cell *cells, uint64_t page, uint6
             e = pte_swap(&c[i], (pte_t){ 0 });
             note_page(m->pt, m->batch, page + i, LEVEL_4K, e, (pte_t){ 0 });
             pte_store(&to[i], e);
+            flags |= e.raw;
             moved++;
             if (pte_present(e))
                 tlb_changed(m->batch, page_va(m->pt, page + i));
         }
         if (moved > 0)
-            atomic_fetch_add_explicit(&parent->raw, moved * PTE_COUNT_ONE, memory_order_relaxed);
+            pt_more_below(parent, LEVEL_2M, moved, flags);
         moved_all += moved;
     }
     return moved_all;

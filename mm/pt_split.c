@@ -92,7 +92,7 @@ static void split(struct pt *pt, pte_cell *cell, unsigned level, uint64_t page, 
 
         for (unsigned i = 0; i < TABLE_ENTRIES; i++)
             pte_store(&cells[i], pte_leaf(pfn_add(pte_frame(e, level), i * step), pte_flags(e, level), level - 1));
-        new = pte_table(table, pt_index(page, pt->levels) < SLOT_KERNEL_HALF, TABLE_ENTRIES).raw;
+        new = pte_table(table, pt_index(page, pt->levels) < SLOT_KERNEL_HALF, TABLE_ENTRIES).raw | typed_below(old, level);
     } while (!atomic_compare_exchange_weak_explicit(&cell->raw, &old, new, memory_order_acq_rel, memory_order_relaxed));
     page = align_down(page, level_pages(level));
     note_page(pt, b, page, level, (pte_t){ old }, (pte_t){ 0 });

@@ -38,7 +38,8 @@ typedef struct { uint64_t raw; } pte_t;
 #define PTE_G         ((uint64_t)1 << 8)   /* G    survives a CR3 load; needs CR4.PGE  SDM 3A "Global Pages"  */
 #define PTE_AVAIL_LOW ((uint64_t)7 << 9)   /* free for software                                               */
 #define PTE_PAT_LARGE ((uint64_t)1 << 12)  /* PAT  levels 2, 3, when PS is 1                                  */
-#define PTE_AVAIL     ((uint64_t)127 << 52) /* free for software                                              */
+#define PTE_AVAIL     ((uint64_t)63 << 52) /* 57:52, free for software                                         */
+#define PTE_TYPED     ((uint64_t)1 << 58)  /* software's, and the mapper's own: counted in mm/memtype.c         */
 #define PTE_KEY_SHIFT 59                   /* protection key of a user page, CR4.PKE   SDM 3A "Protection Keys" */
 #define PTE_KEY       ((uint64_t)15 << PTE_KEY_SHIFT)
 #define PTE_NX        ((uint64_t)1 << 63)  /* XD   no instruction fetch; needs EFER.NXE  SDM 3A "Access Rights" */
@@ -46,6 +47,9 @@ typedef struct { uint64_t raw; } pte_t;
 
 /* Not present, in the kernel's half: the first touch gets a frame of zeroes (mm/pt_lazy.c) */
 #define PTE_LAZY ((uint64_t)1 << 10)
+
+/* In an entry of level 2 that leads to a table: some page in it is PTE_TYPED, or was. */
+#define PTE_TYPED_BELOW ((uint64_t)1 << 9)
 
 /* Above bit 51 a table's entry is free for software: there it counts the entries of the table that are not 0. */
 #define PTE_COUNT_SHIFT 52
@@ -109,7 +113,7 @@ static inline uint64_t pte_frame_limit(void) { return (uint64_t)1 << (pte_cpu.ph
  * pte_leaf - the entry that maps a page of this level
  *
  *   frame   its first frame, a multiple of level_pages(level), below pte_frame_limit()
- *   flags   PTE_FLAGS only, cache type in the 4 KiB place
+ *   flags   PTE_FLAGS and PTE_TYPED only, cache type in the 4 KiB place
  */
 static inline pte_t pte_leaf(pfn_t frame, uint64_t flags, unsigned level)
 {
@@ -144,7 +148,7 @@ static inline pfn_t pte_frame(pte_t e, unsigned level)
 /* pte_flags - the flags that pte_leaf() was given, A and D as the CPU left them */
 static inline uint64_t pte_flags(pte_t e, unsigned level)
 {
-    uint64_t flags = e.raw & PTE_FLAGS;
+    uint64_t flags = e.raw & (PTE_FLAGS | PTE_TYPED);
 
     if (level > LEVEL_4K)
         flags = (flags & ~PTE_PAT) | (e.raw & PTE_PAT_LARGE) >> 5;

@@ -80,9 +80,6 @@ static err_t map_direct(pfn_t start, pfn_t end)
     va_t at = va_add(slot_base(SLOT_DIRECT, kernel_pt.levels), pfn_to_pa(start).raw);
 
     direct_bytes += (end.idx - start.idx) << PAGE_SHIFT;
-    err_t err = memtype_take(start, end.idx - start.idx, PTE_CACHE_WB);
-    if (err != ERR_OK)
-        return err;
     return pt_map(&kernel_pt, at, start, end.idx - start.idx, PTE_W | PTE_G | PTE_NX, NULL);
 }
 
@@ -107,7 +104,9 @@ static err_t map_all_ram(const struct boot_info *b, const struct mem_map *map)
         r.end = pfn(min_u64(r.end.idx, paging_reach().idx));
         if (!(MEM_SET(r.kind) & wanted) || r.start.idx >= r.end.idx)
             continue;
-        err_t err = map_ram(&r, image, end);
+        err_t err = memtype_ram(r.start, r.end.idx - r.start.idx);
+        if (err == ERR_OK)
+            err = map_ram(&r, image, end);
         if (err != ERR_OK)
             return err;
     }

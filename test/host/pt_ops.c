@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mm/memtype.h"
 #include "mm/pt.h"
 #include "mm/tlb_shadow.h"
 #include "test/host/port_host.h"
@@ -176,13 +177,14 @@ static err_t do_unmap(const struct op *o)
     return err;
 }
 
-static err_t do_protect(const struct op *o)
+static err_t do_protect(const struct op *o, err_t *want)
 {
     err_t err = pt_protect(&ops.pt, cell_va(o->w, o->first), o->n * o->w->unit, o->flags, &ops.batch);
 
+    *want = (o->flags & PTE_CACHE) != 0 ? ERR_INVAL : ERR_OK;
     for (uint64_t i = 0; err == ERR_OK && i < o->n; i++)
         if (o->w->cell[o->first + i].mapped)
-            o->w->cell[o->first + i].flags = (o->flags & ~PTE_CACHE) | (o->w->cell[o->first + i].flags & PTE_CACHE);
+            o->w->cell[o->first + i].flags = o->flags | (o->w->cell[o->first + i].flags & PTE_CACHE);
     return err;
 }
 
@@ -213,10 +215,14 @@ static err_t do_join(const struct op *o)
     return pt_join(&ops.pt, cell_va(o->w, o->first), o->n * o->w->unit, &ops.batch, &joined);
 }
 
+static const uint64_t caches[8] = { PTE_CACHE_WB, PTE_CACHE_WT, PTE_CACHE_UCM, PTE_CACHE_UC,
+                                    PTE_CACHE_WP, PTE_CACHE_WC, PTE_CACHE_WB,  PTE_CACHE_WB };
+
+#define ZONE_FRAMES ((uint64_t)1 << 23)
+static uint64_t zone_of(unsigned cache) { return (2 + cache) * ZONE_FRAMES; }
+
 static struct op decode(const uint8_t *b)
 {
-    static const uint64_t caches[8] = { PTE_CACHE_WB, PTE_CACHE_WT, PTE_CACHE_UCM, PTE_CACHE_UC,
-                                        PTE_CACHE_WP, PTE_CACHE_WC, PTE_CACHE_WB,  PTE_CACHE_WB };
     struct op o = { .what = b[0] % 16, .w = &ops.window[b[1] % WINDOWS], .extra = b[7] };
     uint64_t  length = (uint64_t)(b[4] | b[5] << 8), page;
 
@@ -231,7 +237,9 @@ static struct op decode(const uint8_t *b)
     if (o.w->user && b[6] & 8)
         o.flags |= PTE_U;
     page = (o.w->start.raw >> PAGE_SHIFT) + o.first * o.w->unit;
-    o.frame = ((uint64_t)1 << 24) + (uint64_t)(b[7] % 8) * ((uint64_t)1 << 20) + page % ((uint64_t)1 << 19);
+    /* Each cache type has frames of its own: aliases are refused, which test_pt.c tries. */
+    o.frame = zone_of(b[6] >> 5) +
+              (uint64_t)(b[7] % 8) * ((uint64_t)1 << 20) + page % ((uint64_t)1 << 19);
     if (b[1] & 0x40)
         o.frame += o.w->unit > 1 ? 512 : 5; /* not congruent to the address: smaller pages */
     return o;
@@ -241,7 +249,7 @@ static const char *run_one(const uint8_t *b, int *fail_after)
 {
     struct op o = decode(b);
     err_t     want = ERR_OK, err;
-    bool      starve = fail_after != NULL && b[0] >= 0xd0;
+    bool      starve = fail_after != NULL && b[0] >= 0xd0, full;
 
     if (starve)
         *fail_after = b[0] % 4;
@@ -256,7 +264,7 @@ static const char *run_one(const uint8_t *b, int *fail_after)
         err = do_unmap(&o);
         break;
     case 10: case 11: case 12:
-        err = do_protect(&o);
+        err = do_protect(&o, &want);
         break;
     case 13: case 14:
         err = do_move(&o, &want);
@@ -270,7 +278,9 @@ static const char *run_one(const uint8_t *b, int *fail_after)
     ops.stats->ops++;
     ops.stats->refused += want != ERR_OK;
     ops.stats->starved += starve && err == ERR_NOMEM;
-    if (err != want && !(starve && err == ERR_NOMEM)) {
+    full = err == ERR_NOMEM && o.what < 7 && o.frame >= zone_of(1); /* the record of cache types */
+    ops.stats->refused += full;
+    if (err != want && !full && !(starve && err == ERR_NOMEM)) {
         snprintf(ops.said, sizeof ops.said, "operation %u: \"%s\", expected \"%s\"", o.what, err_str(err), err_str(want));
         return ops.said;
     }
@@ -301,6 +311,9 @@ static err_t start(unsigned levels)
     ops.cpu = (struct sim_cpu){ .cr3 = pfn_to_pa(ops.pt.root).raw, .maxphyaddr = 46, .la57 = levels == 5, .nxe = true,
                                 .wp = true, .page1gb = true, .physical = physical };
     host_va_hook = through_the_tables;
+    for (unsigned i = 0; i < ARRAY_LEN(caches) && err == ERR_OK; i++)
+        if (caches[i] == PTE_CACHE_WB && i != 7) /* the last is write-back, but no RAM */
+            err = memtype_ram(pfn(zone_of(i)), ZONE_FRAMES);
     memset(ops.window, 0, sizeof ops.window);
     ops.window[0].start = va_add(slot_base(SLOT_DYNAMIC, levels), GIB - 7 * MIB);
     ops.window[0].unit = 1;
@@ -310,7 +323,7 @@ static err_t start(unsigned levels)
     ops.window[2].start = va_add(slot_base(SLOT_DYNAMIC, levels), 8 * GIB);
     ops.window[2].unit = 128;
     tlb_batch_open(&ops.batch, NULL);
-    return ERR_OK;
+    return err;
 }
 
 const char *pt_ops_run(const uint8_t *data, size_t n_bytes, unsigned levels, bool shadow, int *fail_after,
@@ -346,5 +359,12 @@ const char *pt_ops_run(const uint8_t *data, size_t n_bytes, unsigned levels, boo
     if (ops.pt.n_tables != 1)
         return "the end: tables are left though nothing is mapped";
     pt_destroy(&ops.pt);
+    for (unsigned i = 1; i < ARRAY_LEN(caches); i++) {
+        if (i == 6)
+            continue; /* RAM */
+        if (memtype_take(pfn(zone_of(i)), ZONE_FRAMES, caches[(i + 1) % 6]) != ERR_OK)
+            return "the end: a cache type is left counted";
+        memtype_give(pfn(zone_of(i)), ZONE_FRAMES);
+    }
     return NULL;
 }

@@ -17,16 +17,44 @@ static void a_second_type_is_refused(void **state)
     (void)state;
     assert_int_equal(memtype_take(pfn(100), 50, PTE_CACHE_WB), ERR_OK);
     assert_int_equal(memtype_take(pfn(149), 2, PTE_CACHE_UC), ERR_ALIAS);
-    assert_int_equal(memtype_check(pfn(0), 101, PTE_CACHE_WC), ERR_ALIAS);
-    assert_int_equal(memtype_check(pfn(0), 101, PTE_CACHE_WB), ERR_OK);
+    assert_int_equal(memtype_take(pfn(0), 101, PTE_CACHE_WC), ERR_ALIAS);
     assert_int_equal(memtype_take(pfn(150), 2, PTE_CACHE_UC), ERR_OK);
     assert_int_equal(memtype_take(pfn(151), 1, PTE_CACHE_UC), ERR_OK);
     memtype_give(pfn(150), 2);
-    assert_int_equal(memtype_check(pfn(150), 1, PTE_CACHE_WB), ERR_OK);
-    assert_int_equal(memtype_check(pfn(151), 1, PTE_CACHE_WB), ERR_ALIAS); /* one user is left */
+    assert_int_equal(memtype_take(pfn(150), 1, PTE_CACHE_WB), ERR_OK);
+    assert_int_equal(memtype_take(pfn(151), 1, PTE_CACHE_WB), ERR_ALIAS); /* one user is left */
     memtype_give(pfn(151), 1);
-    memtype_give(pfn(100), 50);
-    assert_int_equal(memtype_check(pfn(0), 1000, PTE_CACHE_UC), ERR_OK);
+    memtype_give(pfn(100), 51);
+    assert_int_equal(memtype_take(pfn(0), 1000, PTE_CACHE_UC), ERR_OK);
+    memtype_give(pfn(0), 1000);
+}
+
+static bool is_ram(uint64_t first, uint64_t n)
+{
+    struct frame_range around;
+
+    return memtype_is_ram(pfn(first), n, &around);
+}
+
+static void ram_is_write_back_and_nothing_else(void **state)
+{
+    (void)state;
+    assert_true(is_ram(0, 1000)); /* nobody has told yet */
+    assert_int_equal(memtype_ram(pfn(2000), 100), ERR_OK);
+    assert_int_equal(memtype_ram(pfn(2300), 100), ERR_OK);
+    assert_false(is_ram(0, 1) || is_ram(1999, 2) || is_ram(2099, 2) || is_ram(2200, 1) || is_ram(2400, 1));
+    assert_true(is_ram(2000, 100) && is_ram(2399, 1));
+    assert_int_equal(memtype_take(pfn(2099), 2, PTE_CACHE_UC), ERR_ALIAS);
+    assert_int_equal(memtype_take(pfn(2100), 200, PTE_CACHE_UC), ERR_OK);
+    memtype_give(pfn(2100), 200);
+    assert_int_equal(memtype_ram(pfn(2100), 200), ERR_OK); /* the gap: one range */
+    assert_true(is_ram(2000, 400));
+    assert_int_equal(memtype_ram(pfn(1990), 1000), ERR_OK); /* over it all */
+    assert_true(is_ram(1990, 1000));
+    for (uint64_t i = 0; i < MEMTYPE_RAM - 1; i++)
+        assert_int_equal(memtype_ram(pfn(10000 + 2 * i), 1), ERR_OK);
+    assert_int_equal(memtype_ram(pfn(100), 1), ERR_NOMEM);
+    assert_true(is_ram(10000, 1) && !is_ram(10001, 1) && is_ram(10000 + 2 * (MEMTYPE_RAM - 2), 1));
 }
 
 static void it_agrees_with_counts_for_each_frame(void **state)
@@ -56,7 +84,6 @@ static void it_agrees_with_counts_for_each_frame(void **state)
         }
         for (uint64_t f = first; f < first + n; f++)
             alias |= users[f] > 0 && type[f] != cache;
-        assert_int_equal(memtype_check(pfn(first), n, cache), alias ? ERR_ALIAS : ERR_OK);
         assert_int_equal(memtype_take(pfn(first), n, cache), alias ? ERR_ALIAS : ERR_OK);
         for (uint64_t f = first; f < first + n && !alias; f++) {
             users[f]++;
@@ -70,7 +97,8 @@ static void it_agrees_with_counts_for_each_frame(void **state)
     }
     while (n_live-- > 0)
         memtype_give(pfn(live[n_live].first), live[n_live].n);
-    assert_int_equal(memtype_check(pfn(0), FRAMES, PTE_CACHE_WT), ERR_OK);
+    assert_int_equal(memtype_take(pfn(0), FRAMES, PTE_CACHE_WT), ERR_OK);
+    memtype_give(pfn(0), FRAMES);
 }
 
 int main(void)
@@ -78,6 +106,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_second_type_is_refused),
         cmocka_unit_test(it_agrees_with_counts_for_each_frame),
+        cmocka_unit_test(ram_is_write_back_and_nothing_else),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "mm/memtype.h"
 #include "mm/pt.h"
 #include "test/host/port_host.h"
 #include "test/host/sim_frames.h"
@@ -58,6 +59,8 @@ static int teardown(void **state)
     assert_string_equal(sound(), "sound");
     pt_destroy(&pt);
     assert_int_equal(sim_in_use, 0);
+    assert_int_equal(memtype_take(pfn(0), (uint64_t)1 << 34, PTE_CACHE_WP), ERR_OK); /* nothing is left counted */
+    memtype_give(pfn(0), (uint64_t)1 << 34);
     frames_until_failure = NEVER_FAIL;
     host_memory_close();
     return 0;
@@ -192,7 +195,7 @@ static void changing_a_part_splits_a_large_page(void **state)
 
     assert_int_equal(pt_map(&pt, kernel(0), pfn(0x40000), 1 << 18, KERNEL_FLAGS | PTE_CACHE_WC, NULL), ERR_OK);
     assert_int_equal(look(kernel(0).raw).pat_index, 6);
-    assert_int_equal(pt_protect(&pt, kernel(4 * MIB + PAGE_SIZE), 1, PTE_G | PTE_NX | PTE_CACHE_WC, &batch), ERR_OK);
+    assert_int_equal(pt_protect(&pt, kernel(4 * MIB + PAGE_SIZE), 1, PTE_G | PTE_NX, &batch), ERR_OK);
     assert_maps(kernel(0), 0x40000000, 21);
     assert_maps(kernel(4 * MIB), 0x40400000, 12);
     assert_maps(kernel(6 * MIB), 0x40600000, 21);
@@ -212,11 +215,11 @@ static void equal_entries_are_joined_again(void **state)
     uint64_t joined = 0;
 
     assert_int_equal(pt_map(&pt, kernel(0), pfn(0x40000), 1 << 18, KERNEL_FLAGS | PTE_CACHE_WT, NULL), ERR_OK);
-    assert_int_equal(pt_protect(&pt, kernel(0x5000), 3, PTE_G | PTE_NX | PTE_CACHE_WT, &batch), ERR_OK);
+    assert_int_equal(pt_protect(&pt, kernel(0x5000), 3, PTE_G | PTE_NX, &batch), ERR_OK);
     assert_int_equal(pt_join(&pt, kernel(0), 1 << 18, &batch, &joined), ERR_OK);
     assert_int_equal(joined, 0);
     (void)sim_access(&cpu, kernel(0x7123).raw, (struct sim_access){ 0 }, true);
-    assert_int_equal(pt_protect(&pt, kernel(0x5000), 3, KERNEL_FLAGS | PTE_CACHE_WT, &batch), ERR_OK);
+    assert_int_equal(pt_protect(&pt, kernel(0x5000), 3, KERNEL_FLAGS, &batch), ERR_OK);
     assert_int_equal(pt_join(&pt, kernel(0), 512, &batch, &joined), ERR_OK);
     assert_int_equal(joined, 1);
     assert_maps(kernel(0x6789), 0x40006789, 21);
@@ -224,6 +227,80 @@ static void equal_entries_are_joined_again(void **state)
     assert_int_equal(joined, 1); /* one of 512 directory entries was used: A differs, and is no obstacle */
     assert_maps(kernel(0x6789), 0x40006789, 30);
     assert_int_equal(look(kernel(0).raw).pat_index, 1);
+}
+
+static err_t map_as(uint64_t at, uint64_t frame, uint64_t n, uint64_t cache)
+{
+    return pt_map(&pt, kernel(at), pfn(frame), n, KERNEL_FLAGS | cache, NULL);
+}
+
+static void a_frame_has_one_cache_type_in_all_its_mappings(void **state)
+{
+    (void)state;
+    const pfn_t list[] = { { 0x900 }, { 0x803 }, { 0x700 } };
+
+    assert_int_equal(map_as(0, 0x800, 16, PTE_CACHE_UC), ERR_OK);
+    assert_int_equal(map_as(MIB, 0x803, 1, PTE_CACHE_WB), ERR_ALIAS);
+    assert_int_equal(map_as(MIB, 0x7ff, 2, PTE_CACHE_WC), ERR_ALIAS);
+    assert_int_equal(pt_map_frames(&pt, kernel(MIB), list, 3, KERNEL_FLAGS), ERR_ALIAS);
+    assert_hole(kernel(MIB));
+    assert_int_equal(pt_map_frames(&pt, kernel(MIB), list, 3, KERNEL_FLAGS | PTE_CACHE_UC), ERR_OK);
+    assert_int_equal(pt_unmap(&pt, kernel(0), 16, &batch), ERR_OK);
+    assert_int_equal(map_as(0, 0x802, 1, PTE_CACHE_WC), ERR_OK);
+    assert_int_equal(map_as(PAGE_SIZE, 0x803, 1, PTE_CACHE_WC), ERR_ALIAS); /* one mapping is left */
+    assert_int_equal(pt_unmap(&pt, kernel(MIB), 3, &batch), ERR_OK);
+    assert_int_equal(map_as(PAGE_SIZE, 0x803, 1, PTE_CACHE_WC), ERR_OK);
+    assert_int_equal(pt_protect(&pt, kernel(0), 1, KERNEL_FLAGS | PTE_CACHE_UC, &batch), ERR_INVAL);
+}
+
+static void a_cache_type_follows_splits_moves_and_whole_tables(void **state)
+{
+    (void)state;
+    assert_int_equal(map_as(0, 0x800, 512, PTE_CACHE_WC), ERR_OK);
+    assert_int_equal(pt_unmap(&pt, kernel(0x5000), 1, &batch), ERR_OK); /* splits */
+    assert_int_equal(map_as(4 * MIB, 0x805, 1, PTE_CACHE_UC), ERR_OK);
+    assert_int_equal(map_as(5 * MIB, 0x806, 1, PTE_CACHE_UC), ERR_ALIAS);
+    assert_int_equal(pt_move(&pt, kernel(0), kernel(GIB + 0x3000), 512, &batch), ERR_OK); /* page by page */
+    assert_int_equal(map_as(5 * MIB, 0x806, 1, PTE_CACHE_UC), ERR_ALIAS);
+    assert_int_equal(pt_move(&pt, kernel(GIB), kernel(3 * GIB), 1024, &batch), ERR_OK); /* by the table */
+    assert_int_equal(pt_unmap(&pt, kernel(3 * GIB), 512, &batch), ERR_OK);
+    assert_int_equal(map_as(5 * MIB, 0x806, 1, PTE_CACHE_UC), ERR_OK);
+    assert_int_equal(pt_unmap(&pt, kernel(3 * GIB), 1024, &batch), ERR_OK);
+    assert_int_equal(map_as(6 * MIB, 0x9ff, 1, PTE_CACHE_UC), ERR_OK);
+    assert_int_equal(map_as(8 * MIB, 0xa00, 513, PTE_CACHE_WT), ERR_OK); /* left to pt_destroy() */
+}
+
+static void a_copy_leaves_out_what_is_not_plain_ram(void **state)
+{
+    (void)state;
+    uint64_t  slot = (uint64_t)1 << (slot_shift(pt.levels) - PAGE_SHIFT);
+    struct pt to;
+    pa_t      p;
+
+    assert_int_equal(pt_map(&pt, user(0), pfn(0x800), 2, PTE_U | PTE_W, NULL), ERR_OK);
+    assert_int_equal(pt_map(&pt, user(2 * PAGE_SIZE), pfn(0x900), 1, PTE_U | PTE_CACHE_UC, NULL), ERR_OK);
+    assert_int_equal(pt_map(&pt, user(GIB), pfn(0xa00), 1, PTE_U | PTE_CACHE_UC, NULL), ERR_OK);
+    assert_int_equal(pt_create(&to, pt.levels), ERR_OK);
+    assert_int_equal(pt_copy(&to, &pt, user(0), slot, PTE_W), ERR_OK);
+    assert_null(pt_check(&to));
+    assert_int_equal(to.n_tables, pt.levels); /* none for the second gigabyte */
+    assert_int_equal(pt_translate(&to, user(PAGE_SIZE), &p), ERR_OK);
+    assert_int_equal(pt_translate(&to, user(2 * PAGE_SIZE), &p), ERR_NOENT);
+    assert_int_equal(pt_translate(&to, user(GIB), &p), ERR_NOENT);
+    pt_destroy(&to);
+}
+
+static void a_starved_or_refused_mapping_leaves_no_cache_type(void **state)
+{
+    (void)state;
+    assert_int_equal(map_as(0, 0x100, 1, PTE_CACHE_WB), ERR_OK);
+    assert_int_equal(map_as(0, 0x800, 1, PTE_CACHE_UC), ERR_EXISTS);
+    frames_until_failure = 0;
+    assert_int_equal(map_as(GIB, 0x800, 1, PTE_CACHE_UC), ERR_NOMEM);
+    frames_until_failure = NEVER_FAIL;
+    assert_int_equal(map_as(GIB, 0x800, 1, PTE_CACHE_WC), ERR_OK);
+    assert_int_equal(pt_map(&pt, kernel(GIB), pfn(0x900), 1, KERNEL_FLAGS | PTE_CACHE_UC | PT_REPLACE, &batch), ERR_OK);
+    assert_int_equal(map_as(2 * GIB, 0x800, 1, PTE_CACHE_UC), ERR_OK);
 }
 
 static void empty_tables_are_freed(void **state)
@@ -494,6 +571,10 @@ int main(void)
         BOTH(what_is_mapped_is_in_the_way),
         BOTH(changing_a_part_splits_a_large_page),
         BOTH(equal_entries_are_joined_again),
+        BOTH(a_frame_has_one_cache_type_in_all_its_mappings),
+        BOTH(a_cache_type_follows_splits_moves_and_whole_tables),
+        BOTH(a_copy_leaves_out_what_is_not_plain_ram),
+        BOTH(a_starved_or_refused_mapping_leaves_no_cache_type),
         BOTH(empty_tables_are_freed),
         BOTH(a_walk_says_at_which_level_nothing_is),
         BOTH(a_walk_stops_at_a_reserved_bit),
