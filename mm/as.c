@@ -13,11 +13,17 @@
  * Frames      A mapping with AS_OWNED owns its frames. A clone borrows: its entries are those of the space it
  *             was made from, without W and without AS_OWNED.
  *
+ * Zeroes      One frame of zeroes serves all pages that were only read (mm/fault_user.c). It comes with the first
+ *             space and goes with the last.
+ *
  * Numbers     With PCIDs, each space has a number of its own, 1 to 4095, while there are enough; 0 is the
  *             kernel's, and every further space's, which then forgets its translations at each
  *             switch. A number that is used again is stale on every CPU.
  *
- * Locks       spaces.lock (rank 25) guards the numbers. The tables have their own.
+ * Regions     mm/region.c tells what a process has mapped where, mm/fault_do.c what a page fault does about it.
+ *             as_alloc(), as_unmap() and as_clone() know nothing of regions: for spaces without any.
+ *
+ * Locks       spaces.lock (rank 25) guards the numbers and the frame of zeroes. The tables have their own.
  *
  * Failure     nothing was changed; what was half built is taken down.
  *
@@ -26,6 +32,8 @@
 #include "mm/as.h"
 
 #include "mm/frame.h"
+#include "mm/region_in.h"
+#include "mm/zero.h"
 
 #define PCIDS     4096
 #define OWN_FIRST SLOT_PROCESS
@@ -37,6 +45,8 @@ static struct {
     struct pt       *kernel;            /* [c]                                             */
     struct tlb_space kernel_tlb;        /* [a]                                             */
     struct as       *current[PORT_CPUS_MAX]; /* [p]                                        */
+    uint64_t         n;                 /* [lock] spaces there are                         */
+    pfn_t            zeroes;            /* [lock] while n > 0: never written               */
 } spaces = { .lock = IRQLOCK("as", 25), .taken = { 1 } };
 
 void as_start(struct pt *kernel)
@@ -72,14 +82,64 @@ static void pcid_give(unsigned pcid)
 
 /* ---- life -------------------------------------------------------------------------------------- */
 
+pfn_t as_zero_frame(void) { return spaces.zeroes; }
+
+/* One space more shares the frame of zeroes */
+static err_t zeroes_hold(void)
+{
+    uint64_t irq = irqlock_take(&spaces.lock);
+    err_t    err = spaces.n == 0 ? frame_alloc_zeroed(&spaces.zeroes) : ERR_OK;
+
+    spaces.n += err == ERR_OK;
+    irqlock_drop(&spaces.lock, irq);
+    return err;
+}
+
+static void zeroes_drop(void)
+{
+    uint64_t irq = irqlock_take(&spaces.lock);
+    err_t    err = --spaces.n == 0 ? frame_free(spaces.zeroes) : ERR_OK;
+
+    ASSERT(err == ERR_OK);
+    irqlock_drop(&spaces.lock, irq);
+}
+
+static bool kernels_slot(unsigned slot)
+{
+    const pte_cell *kernel = port_ptr(pfn_to_pa(spaces.kernel->root));
+
+    return pte_load(&kernel[slot]).raw != 0;
+}
+
+/* The process's part: up to where the kernel's image lies, if it does among the process's slots */
+static void regions_start(struct as *as)
+{
+    unsigned first = OWN_FIRST, end;
+
+    while (first < OWN_END - 1 && kernels_slot(first))
+        first++;
+    end = first + 1;
+    while (end < OWN_END && !kernels_slot(end))
+        end++;
+    span_tree_start(&as->regions, slot_base(first, as->pt.levels).raw >> PAGE_SHIFT,
+                    (uint64_t)end << (slot_shift(as->pt.levels) - PAGE_SHIFT));
+}
+
 err_t as_create(struct as *as)
 {
-    err_t err = pt_create(&as->pt, spaces.kernel->levels);
+    err_t err = zeroes_hold();
 
     if (err != ERR_OK)
         return err;
+    *as = (struct as){ .lock = IRQLOCK("space", 28), .nodes = { .bytes = sizeof(struct region) }, .limit = ~(uint64_t)0 };
+    err = pt_create(&as->pt, spaces.kernel->levels);
+    if (err != ERR_OK) {
+        zeroes_drop();
+        return err;
+    }
     pt_share(&as->pt, spaces.kernel);
     as->tlb = (struct tlb_space){ .pcid = tlb_cpu.pcid ? pcid_take() : 0, .stale = ~(uint64_t)0 };
+    regions_start(as);
     return ERR_OK;
 }
 
@@ -88,9 +148,9 @@ static uint64_t slot_pages(const struct as *as) { return (uint64_t)1 << (slot_sh
 /* The slots that are the space's own: all of the process's, but one that the kernel's image may lie in */
 static bool own_slot(const struct as *as, unsigned slot)
 {
-    const pte_cell *top = port_ptr(pfn_to_pa(as->pt.root)), *kernel = port_ptr(pfn_to_pa(spaces.kernel->root));
+    const pte_cell *top = port_ptr(pfn_to_pa(as->pt.root));
 
-    return pte_load(&top[slot]).raw != 0 && pte_load(&kernel[slot]).raw == 0;
+    return pte_load(&top[slot]).raw != 0 && !kernels_slot(slot);
 }
 
 err_t as_clone(struct as *as, struct as *from)
@@ -116,8 +176,12 @@ void as_destroy(struct as *as)
 
             ASSERT(err == ERR_OK); /* whole slots: no large page is cut */
         }
+    for (struct region *r; (r = region_from(as, 0)) != NULL;)
+        region_forget(as, r);
+    as_unpromise(as, as->promised);
     pcid_give(as->tlb.pcid);
     pt_destroy(&as->pt);
+    zeroes_drop();
 }
 
 /* ---- pages ------------------------------------------------------------------------------------- */

@@ -53,6 +53,7 @@ struct region {
     enum region_kind  kind;
     unsigned          prot;  /* of REGION_R, W, X                                                */
     unsigned          flags; /* of REGION_HUGE, NO_HUGE, LOCKED                                  */
+    bool              promised; /* private, and may be written, or could once: its pages count   */
     uint64_t          low;   /* stack: it has grown down to this page                            */
     uint64_t          offset; /* image, shared, phys: page of the object (frame) at its first page */
     uint64_t          file_bytes; /* image: bytes from the file, counted from its first page; then zeroes */
@@ -89,7 +90,7 @@ struct region_want {
  *
  *   out     its first page, written only on ERR_OK. Of 2 MiB or more: a multiple of 2 MiB when
  *           the place was ours to choose
- *   Errors  those above; ERR_EXISTS  something is there already
+ *   Errors  those above; ERR_EXISTS  something is there already      ERR_PERM  REGION_W and REGION_X together
  */
 err_t as_region_add(struct as *as, const struct region_want *want, va_t *out) MUST_USE;
 
@@ -113,7 +114,7 @@ err_t as_region_protect(struct as *as, va_t start, uint64_t n_pages, unsigned pr
  *
  *   old_n, new_n  pages
  *   out           where they are now; written only on ERR_OK
- *   Errors        those above; ERR_INVAL  a stack, or not all in one region
+ *   Errors        those above; ERR_INVAL  a stack, the heap, a device; beyond a shared object's end; not all in one region
  */
 err_t as_region_remap(struct as *as, va_t old, uint64_t old_n, uint64_t new_n, bool may_move, va_t *out) MUST_USE;
 

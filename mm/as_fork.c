@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mm/as_fork.c - a second space with the same contents
+ *
+ * Promise     After as_fork() neither space sees what the other writes, but in shared memory; no byte was copied.
+ *
+ * Picture     before     parent: W own --> f5
+ *             after      parent: . own counted --> f5 <-- . own counted: child        record of f5: 2 references
+ *             write      parent: W own --> f8,      f5 <-- . own counted: child       no record: one is left
+ *             write                                 f5 <-- W own: child
+ *
+ *             One rule for all entries: what is owned is counted and becomes read-only in both; everything else, the
+ *             frame of zeroes, a file's, a shared object's, a device's, stands in the child as in the parent.
+ *
+ * Fast        Page table by page table: 64 frames at a time get their references under one lock, and neighbours among
+ *             them by stepping from record to record. A page of 2 MiB has one record.
+ *
+ * Flush       once at the end: what the parent could write it must not any more. Until then its threads' faults
+ *             wait, since the space is busy; so no page is copied that somebody still writes.
+ *
+ * Locks       none: the parent is busy (mm/region.c), nobody knows the child
+ *
+ * Failure     The child is taken down again. Entries of the parent that became read-only stay so; the next write
+ *             finds that nobody shares the frame.
+ */
+#include "mm/region_in.h"
+
+#include "mm/frame.h"
+#include "mm/framedb.h"
+#include "mm/shared.h"
+
+#define BATCH 64
+
+struct fork {
+    struct as *child, *parent;
+    bool       restricted; /* some entry of the parent lost W */
+    err_t      err;
+};
+
+/* The frames of those of n entries that are owned; returns how many */
+static size_t owned_frames(const pte_cell *from, unsigned n, unsigned level, pfn_t out[BATCH])
+{
+    size_t n_owned = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        pte_t e = pte_load(&from[i]);
+
+        out[n_owned] = pte_frame(e, level);
+        n_owned += (e.raw & AS_OWNED) != 0;
+    }
+    return n_owned;
+}
+
+/* The child's entry for one of the parent's, which is read-only from now on if it is owned */
+static pte_t shared_entry(struct fork *f, pte_cell *cell, pte_t e)
+{
+    if ((e.raw & AS_OWNED) != 0) {
+        uint64_t change = (e.raw & PTE_W) | (~e.raw & AS_COUNTED);
+
+        if (change != 0) /* the CPU may set A and D meanwhile: only our bits */
+            atomic_fetch_xor_explicit(&cell->raw, change, memory_order_relaxed);
+        f->restricted |= (e.raw & PTE_W) != 0;
+        e.raw = (e.raw & ~PTE_W) | AS_COUNTED;
+    }
+    return (pte_t){ e.raw & ~(PTE_A | PTE_D) };
+}
+
+/* n entries, 64 at most; returns how many of the child's are not 0 */
+static unsigned share_entries(struct fork *f, pte_cell *from, pte_cell *to, unsigned n, unsigned level)
+{
+    pfn_t    frames[BATCH];
+    size_t   n_owned = owned_frames(from, n, level, frames);
+    unsigned used = 0;
+
+    if (n_owned > 0)
+        f->err = framedb_share_many(n_owned, frames);
+    if (f->err != ERR_OK)
+        return 0;
+    f->child->owned += n_owned * level_pages(level);
+    for (unsigned i = 0; i < n; i++) {
+        pte_t e = pte_load(&from[i]);
+
+        if (e.raw == 0)
+            continue;
+        pte_store(&to[i], shared_entry(f, &from[i], e));
+        used++;
+    }
+    return used;
+}
+
+/* A page table, or a large page, of the parent */
+static bool share_run(void *arg, const struct pt_run *run)
+{
+    struct fork    *f = arg;
+    struct pt_spot p = pt_spot(&f->child->pt, run->start);
+    unsigned        used = 0;
+
+    f->err = pt_deepen(&f->child->pt, run->start, run->level, &p);
+    for (unsigned i = 0; i < run->n && f->err == ERR_OK; i += BATCH)
+        used += share_entries(f, &run->cells[i], &p.cell[i], (unsigned)min_u64(BATCH, run->n - i), run->level);
+    if (p.above != NULL)
+        atomic_fetch_add_explicit(&p.above->raw, used * PTE_COUNT_ONE, memory_order_relaxed);
+    return f->err == ERR_OK;
+}
+
+static err_t share_tables(struct as *child, struct as *parent)
+{
+    struct fork      f = { .child = child, .parent = parent };
+    uint64_t         first = parent->regions.first;
+    struct tlb_batch batch;
+
+    (void)pt_each_run(&parent->pt, page_address(first), parent->regions.bound.page - first, share_run, &f);
+    if (f.restricted) {
+        tlb_batch_open(&batch, &parent->tlb);
+        tlb_changed_many(&batch);
+        tlb_batch_close(&batch);
+    }
+    return f.err;
+}
+
+static err_t copy_regions(struct as *child, const struct as *parent)
+{
+    err_t err = as_promise(child, parent->promised);
+
+    for (const struct region *r = region_from(parent, 0); r != NULL && err == ERR_OK; r = region_from(parent, r->span.end)) {
+        void *node;
+
+        err = node_new(&child->nodes, &node);
+        if (err != ERR_OK)
+            break;
+        *(struct region *)node = *r;
+        ((struct region *)node)->flags &= ~REGION_LOCKED;
+        if (r->shared != NULL)
+            shared_hold(r->shared);
+        if (span_insert(&child->regions, &((struct region *)node)->span) != ERR_OK)
+            PANIC("the same regions don't fit into an empty space");
+        child->n_regions++;
+        region_join(child, r->span.page); /* they may have differed in what was locked */
+    }
+    return err;
+}
+
+err_t as_fork(struct as *child, struct as *parent)
+{
+    err_t err;
+
+    as_begin(parent);
+    err = as_create(child);
+    if (err == ERR_OK) {
+        child->limit = parent->limit;
+        child->heap = parent->heap;
+        child->brk = parent->brk;
+        err = copy_regions(child, parent);
+        if (err == ERR_OK)
+            err = share_tables(child, parent);
+        if (err != ERR_OK)
+            as_destroy(child);
+    }
+    as_end(parent);
+    return err;
+}
