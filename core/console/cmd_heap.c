@@ -110,9 +110,12 @@ static err_t leaks(void)
     return ERR_OK;
 }
 
-/* One short line a call: @a SIZE ALIGN ADDRESS, @f ADDRESS, all hexadecimal */
+static uint64_t told; /* calls since trace was switched on */
+
+/* One short line a call: @a SIZE ALIGN ADDRESS, @f ADDRESS, all hexadecimal. test/bench/heap_text.py reads them */
 static void tell(const struct heap_event *e)
 {
+    told++;
     if (e->size != 0)
         kprintf("@a %zx %zx %llx\n", e->size, e->align, ULL((uintptr_t)e->block));
     else
@@ -121,11 +124,14 @@ static void tell(const struct heap_event *e)
 
 static err_t trace(const char *what)
 {
-    if (strcmp(what, "on") == 0)
+    if (strcmp(what, "on") == 0) {
+        told = 0;
         return heap_trace_on(kernel_heap, tell);
+    }
     if (strcmp(what, "off") != 0)
         return ERR_SYNTAX;
     heap_trace_off(kernel_heap);
+    kprintf("heap: %llu calls told\n", ULL(told));
     return ERR_OK;
 }
 

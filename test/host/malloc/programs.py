@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -20,6 +21,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC", "PYTHONMALLOC": "malloc", "PYTHONHASHSEED": "1",
                "PERL_HASH_SEED": "1", "GIT_CONFIG_NOSYSTEM": "1", "GIT_AUTHOR_DATE": "1700000000 +0000",
                "GIT_COMMITTER_DATE": "1700000000 +0000"}
+
+# A job in the background ignores SIGINT and would hand that on; some of Python's tests interrupt themselves.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Failed(Exception):
@@ -36,12 +40,14 @@ class Run:
 
     def measured(self, command):
         """The command under time(1): a small parent, or its own memory would count as the child's peak."""
-        report = tempfile.NamedTemporaryFile("r", dir=self.folder, prefix="time.")
+        handle, report = tempfile.mkstemp(dir=self.folder, prefix="time.")
+        os.close(handle)
         settings = [f"{key}={value}" for key, value in self.environment.items()]
-        return ["time", "-o", report.name, "-f", "%U %S %M", "env", *settings, *command], report
+        return ["time", "-o", report, "-f", "%U %S %M", "env", *settings, *command], report
 
     def add(self, report):
-        user, system, peak = report.read().split()[-3:]
+        with open(report, encoding="ascii") as lines:
+            user, system, peak = lines.read().split()[-3:]
         self.cpu_s += float(user) + float(system)
         self.peak_kib = max(self.peak_kib, int(peak))
 
@@ -272,6 +278,11 @@ def cxx(run):
     return run.command(made("forms", forms))
 
 
+def threads(run):
+    """C++ containers in four threads that free each other's blocks"""
+    return run.command(made("forms", forms), "threads")
+
+
 def shell(run):
     """A shell and many short processes"""
     return run.command("sh", "-c", f"""
@@ -279,7 +290,7 @@ def shell(run):
         find {HERE} -name '*.cpp' | xargs grep -c new | tr c d; seq 200000 | sort -R --random-source=/bin/sh | sort -n | tail -n 3""")
 
 
-PROGRAMS = [python, sqlite, gcc, clang, perl, redis, git, xz, cxx, shell]
+PROGRAMS = [python, sqlite, gcc, clang, perl, redis, git, xz, cxx, threads, shell]
 
 
 def run_on(program, extent=1, **environment):
