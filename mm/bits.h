@@ -72,12 +72,19 @@ static inline uint64_t bits_starts(unsigned j)
  * bits_runs - where aligned runs of 2^j set bits start
  *
  *   Bit i of the result is set exactly if i is a multiple of 2^j and bits i .. i + 2^j - 1 of x are set.
- *   Each step doubles the length for which the bits left in x vouch.
+ *   Each step doubles the length for which the bits left in x vouch; those beyond j shift by nothing. (A
+ *   loop of j rounds is mispredicted whenever j changes.)
  */
 static inline uint64_t bits_runs(uint64_t x, unsigned j)
 {
-    for (unsigned i = 0; i < j; i++)
-        x &= x >> (1u << i);
+    unsigned steps = (1u << j) - 1;
+
+    x &= x >> (steps & 1);
+    x &= x >> (steps & 2);
+    x &= x >> (steps & 4);
+    x &= x >> (steps & 8);
+    x &= x >> (steps & 16);
+    x &= x >> (steps & 32);
     return x & bits_starts(j);
 }
 
@@ -99,22 +106,19 @@ static inline int bits_order(uint64_t x)
 }
 
 /*
- * bits_merged - the order to which the run of 2^j set bits at bit `at` grows by joining set buddies
+ * bits_merged - bit `at` is set: the order of the longest aligned run of set bits that holds it
  *
- *   at      a multiple of 2^j; the run is set
- *   top     go no further than this order (at most 6)
+ *   An aligned run of 2^k holds `at` and bit p if p differs from `at` in the lowest k bits only. So the highest
+ *   bit in which `at` differs from the nearest clear bit above or below is the first order that is too much.
  */
-static inline unsigned bits_merged(uint64_t x, unsigned at, unsigned j, unsigned top)
+static inline unsigned bits_merged(uint64_t x, unsigned at)
 {
-    while (j < top) {
-        unsigned base = at & ~((2u << j) - 1);
-        uint64_t pair = bits_below(2u << j) << base;
+    uint64_t above = ~x >> at >> 1 | bit(BITS_WORD - 1 - at), below = ~x & (bit(at) - 1);
+    unsigned high = at + 1 + bits_first(above);                /* no clear bit: 64 */
+    unsigned low = below != 0 ? bits_last(below) : BITS_WORD;  /* the same         */
+    unsigned high_differs = high ^ at, low_differs = low ^ at;
 
-        if ((x & pair) != pair)
-            break;
-        j++;
-    }
-    return j;
+    return log2_down(high_differs < low_differs ? high_differs : low_differs);
 }
 
 /* ---- bitmaps under a tree of summaries ------------------------------------------------------- */

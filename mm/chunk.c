@@ -22,9 +22,12 @@
  *
  *             Searching goes by summaries. A row knows for each order below 6 which of its words have
  *             a free block of that order (row.any[order]); the chunk knows for each order below 12
- *             which rows have one (any[order]). A row's summaries and states are one cache line.
+ *             which rows have one (any[order]). Each speaks of what is cut only: what is in one piece
+ *             stands in the bits of its own level, so that a block of whole words changes nothing that is
+ *             said of frames. A row's summaries and states are one cache line.
  *
- *               find(order 2):  any[2] --lowest row--> row.any[2] --lowest word--> runs of 4 in it
+ *               find(order 2):  any[2], any[6], free rows --lowest row--> row.any[2], free words
+ *                               --lowest word--> runs of 4 in it
  *
  * Laziness    Below a unit that is free, allocated or held back as a whole nothing is ever looked at;
  *             a row's line and words are filled in when the row is first cut (`built`), and a chunk of
@@ -32,8 +35,9 @@
  *
  * Invariants  I1  a unit that is not (0,0) has the level below "as when free": every free bit set, no
  *                 head (if built at all)
- *             I2  row.any[j] has bit w exactly if word w, being not part of something larger that is
- *                 taken, has an aligned run of 2^j free frames; likewise any[k] for rows
+ *             I2  row.any[j] has bit w exactly if word w is cut and has an aligned run of 2^j free frames.
+ *                 any[k] has bit r exactly if row r is cut and has an aligned run of 2^(k - 6) free words
+ *                 (k >= 6), or a bit set in row.any[k] (k < 6)
  *             I3  all frames of a word free <=> the word is free in its row; likewise rows
  *             I4  n_free counts the free frames
  * Locks       none here: the owner's
@@ -47,28 +51,35 @@
 
 /* ---- summaries: down when something was taken, up when it came back --------------------------- */
 
-static inline void top_lower(struct chunk *c, unsigned order, uint64_t rows)
+static inline void top_lower(struct chunk *c, unsigned order, unsigned r)
 {
-    c->any[order] &= ~rows;
-    if (c->any[order] == 0)
+    c->any[order] &= ~bit(r);
+    if (c->any[order] == 0 && (int)order == c->order)
         c->moved = true;
 }
 
-static inline void top_raise(struct chunk *c, unsigned order, uint64_t rows)
+static inline void top_raise(struct chunk *c, unsigned order, unsigned r)
 {
-    if (c->any[order] == 0)
+    c->any[order] |= bit(r);
+    if ((int)order > c->order)
         c->moved = true;
-    c->any[order] |= rows;
 }
 
 /* The longest run of free words in row r is 2^order now, or shorter than before; -1: there is none */
 static inline void row_lower(struct chunk *c, unsigned r, int order)
 {
     for (unsigned k = (unsigned)(CHUNK_W0 + order + 1); k < ROW_ORDER && (c->any[k] & bit(r)) != 0; k++)
-        top_lower(c, k, bit(r));
+        top_lower(c, k, r);
 }
 
-/* The same for the frames of a word of row r */
+/* Row r has a run of 2^order free words that it did not have before */
+static inline void row_raise(struct chunk *c, unsigned r, unsigned order)
+{
+    for (unsigned k = CHUNK_W0 + order + 1; k-- > CHUNK_W0 && (c->any[k] & bit(r)) == 0;)
+        top_raise(c, k, r);
+}
+
+/* The same for the frames of word w of row r, which is cut */
 static inline void word_lower(struct chunk *c, unsigned r, unsigned w, int order)
 {
     struct chunk_row *row = &c->maps->row[r];
@@ -76,25 +87,8 @@ static inline void word_lower(struct chunk *c, unsigned r, unsigned w, int order
     for (unsigned j = (unsigned)(order + 1); j < CHUNK_W0 && (row->any[j] & bit(w)) != 0; j++) {
         row->any[j] &= ~bit(w);
         if (row->any[j] == 0)
-            top_lower(c, j, bit(r));
+            top_lower(c, j, r);
     }
-}
-
-/* Row r, cut until now, is free as a whole */
-static void row_whole(struct chunk *c, unsigned r)
-{
-    for (unsigned k = CHUNK_W0; k < ROW_ORDER; k++)
-        top_raise(c, k, bit(r));
-    c->rows.free |= bit(r);
-    c->cut &= ~bit(r);
-    c->moved = true;
-}
-
-/* Row r has a run of 2^order free words that it did not have before */
-static inline void row_raise(struct chunk *c, unsigned r, unsigned order)
-{
-    for (unsigned k = CHUNK_W0 + order + 1; k-- > CHUNK_W0 && (c->any[k] & bit(r)) == 0;)
-        top_raise(c, k, bit(r));
 }
 
 static inline void word_raise(struct chunk *c, unsigned r, unsigned w, int order)
@@ -103,20 +97,24 @@ static inline void word_raise(struct chunk *c, unsigned r, unsigned w, int order
 
     for (int j = order; j >= 0 && (row->any[j] & bit(w)) == 0; j--) {
         if (row->any[j] == 0)
-            top_raise(c, (unsigned)j, bit(r));
+            top_raise(c, (unsigned)j, r);
         row->any[j] |= bit(w);
     }
 }
 
-/* Words `mask` of row r, a run of 2^order from `at` on, became free */
-static void words_freed(struct chunk *c, unsigned r, unsigned at, unsigned order)
+/* Words of row r became free, w among them */
+static inline void words_freed(struct chunk *c, unsigned r, unsigned w)
 {
-    struct chunk_row *row = &c->maps->row[r];
+    unsigned order = bits_merged(units_avail(c->maps->row[r].words), w);
 
-    if (units_avail(row->words) == ROW_FULL)
-        row_whole(c, r);
-    else
-        row_raise(c, r, bits_merged(units_avail(row->words), at, order, CHUNK_W1));
+    if (order < CHUNK_W1) {
+        row_raise(c, r, order);
+        return;
+    }
+    row_lower(c, r, -1);
+    c->rows.free |= bit(r);
+    c->cut &= ~bit(r);
+    c->moved = true;
 }
 
 void chunk_raise(struct chunk *c, unsigned at, unsigned order)
@@ -127,9 +125,9 @@ void chunk_raise(struct chunk *c, unsigned at, unsigned order)
         word_raise(c, r, w, (int)order);
         return;
     }
-    word_raise(c, r, w, CHUNK_W0 - 1);
+    word_lower(c, r, w, -1);
     c->maps->row[r].words.free |= bit(w);
-    words_freed(c, r, w, 0);
+    words_freed(c, r, w);
 }
 
 /* ---- opening: what was in one piece is now told by the level below ------------------------------ */
@@ -140,34 +138,35 @@ static void row_build(struct chunk *c, unsigned r)
     struct units     *word = &c->maps->word[r << CHUNK_W1];
 
     for (unsigned j = 0; j < CHUNK_W0; j++)
-        row->any[j] = ROW_FULL;
+        row->any[j] = 0;
     row->words = (struct units){ ROW_FULL, 0 };
     for (unsigned w = 0; w < ROW_WORDS; w++)
         word[w] = (struct units){ WORD_FULL, 0 };
     c->built |= bit(r);
 }
 
-/* Row r is going to be cut */
-static inline void row_open(struct chunk *c, unsigned r)
+static NOINLINE void row_cut(struct chunk *c, unsigned r)
 {
-    if ((c->rows.free & bit(r)) == 0)
-        return;
     if ((c->built & bit(r)) == 0)
         row_build(c, r);
-    if ((c->rows.heads & bit(r)) != 0) {
-        struct chunk_row *row = &c->maps->row[r];
-
-        row->words.heads = ROW_FULL;
-        for (unsigned j = 0; j < CHUNK_W0; j++)
-            row->any[j] = 0;
-        c->rows.heads &= ~bit(r);
-    }
+    if ((c->rows.heads & bit(r)) != 0)
+        c->maps->row[r].words.heads = ROW_FULL;
+    else
+        row_raise(c, r, CHUNK_W1 - 1);
+    c->rows.heads &= ~bit(r);
     c->rows.free &= ~bit(r);
     c->cut |= bit(r);
     c->moved = true;
 }
 
-/* Word w of row r is going to be cut */
+/* Row r is going to be cut, if it is not */
+static inline void row_open(struct chunk *c, unsigned r)
+{
+    if (UNLIKELY((c->rows.free & bit(r)) != 0))
+        row_cut(c, r);
+}
+
+/* Word w of row r is going to be cut, if it is not; the summaries know nothing of its frames yet */
 static inline struct units *word_open(struct chunk *c, unsigned r, unsigned w)
 {
     struct chunk_row *row = &c->maps->row[r];
@@ -189,50 +188,35 @@ static inline struct units *word_open(struct chunk *c, unsigned r, unsigned w)
 /* The units are marked already; this keeps everything above them true */
 static inline void hide_frames(struct chunk *c, unsigned r, unsigned w, const struct units *u, unsigned n)
 {
+    int order = bits_order(units_avail(*u));
+
     c->n_free -= n;
-    word_lower(c, r, w, bits_order(units_avail(*u)));
+    word_lower(c, r, w, order);
+    word_raise(c, r, w, order); /* if the word was opened just now */
 }
 
-/* A free word has free blocks of all orders: as long as one is left, only the words' own bits change */
-static inline void hide_words(struct chunk *c, unsigned r, uint64_t mask, unsigned n)
+static inline void hide_words(struct chunk *c, unsigned r, unsigned n)
 {
-    struct chunk_row *row = &c->maps->row[r];
-    uint64_t          left = units_avail(row->words);
-
     c->n_free -= n << CHUNK_W0;
-    for (unsigned j = 0; j < CHUNK_W0; j++)
-        row->any[j] &= ~mask;
-    for (unsigned j = 0; left == 0 && j < CHUNK_W0; j++)
-        if (row->any[j] == 0)
-            top_lower(c, j, bit(r));
-    row_lower(c, r, bits_order(left));
+    row_lower(c, r, bits_order(units_avail(c->maps->row[r].words)));
 }
 
-static void hide_rows(struct chunk *c, uint64_t mask)
+/* `at` is the first of the words */
+static inline void show_words(struct chunk *c, unsigned at, unsigned n)
 {
-    c->n_free -= bits_count(mask) << ROW_ORDER;
-    for (unsigned k = 0; k < ROW_ORDER; k++)
-        c->any[k] &= ~mask;
+    c->n_free += n << CHUNK_W0;
+    words_freed(c, row_of(at), word_in_row(at));
+}
+
+static void hide_rows(struct chunk *c, unsigned n)
+{
+    c->n_free -= n << ROW_ORDER;
     c->moved = true;
 }
 
-static inline void show_words(struct chunk *c, unsigned r, uint64_t mask, unsigned n)
+static void show_rows(struct chunk *c, unsigned n)
 {
-    struct chunk_row *row = &c->maps->row[r];
-    bool              first = units_avail(row->words) == mask;
-
-    c->n_free += n << CHUNK_W0;
-    for (unsigned j = 0; j < CHUNK_W0; j++)
-        row->any[j] |= mask;
-    for (unsigned j = 0; first && j < CHUNK_W0; j++)
-        top_raise(c, j, bit(r));
-}
-
-static void show_rows(struct chunk *c, uint64_t mask)
-{
-    c->n_free += bits_count(mask) << ROW_ORDER;
-    for (unsigned k = 0; k < ROW_ORDER; k++)
-        c->any[k] |= mask;
+    c->n_free += n << ROW_ORDER;
     c->moved = true;
 }
 
@@ -241,11 +225,12 @@ static void show_rows(struct chunk *c, uint64_t mask)
 void chunk_open(struct chunk *c, bool free)
 {
     for (unsigned k = 0; k < ROW_ORDER; k++)
-        c->any[k] = free ? TOP_FULL : 0;
+        c->any[k] = 0;
     c->rows = (struct units){ TOP_FULL, free ? 0 : TOP_FULL };
     c->cut = c->built = 0;
     c->maps = NULL;
     c->n_free = free ? CHUNK_FRAMES : 0;
+    c->order = -1;
     c->moved = true;
 }
 
@@ -279,11 +264,10 @@ static inline void take_frames(struct chunk *c, unsigned r, unsigned w, struct u
 static inline void take_words(struct chunk *c, unsigned r, unsigned w, unsigned order)
 {
     struct units *words = &c->maps->row[r].words;
-    uint64_t      mask = bits_run(w, order - CHUNK_W0);
 
-    words->free &= ~mask;
+    words->free &= ~bits_run(w, order - CHUNK_W0);
     words->heads |= bit(w);
-    hide_words(c, r, mask, 1u << (order - CHUNK_W0));
+    hide_words(c, r, 1u << (order - CHUNK_W0));
 }
 
 void chunk_take(struct chunk *c, unsigned at, unsigned order)
@@ -291,11 +275,9 @@ void chunk_take(struct chunk *c, unsigned at, unsigned order)
     unsigned r = row_of(at), w = word_in_row(at);
 
     if (order >= ROW_ORDER) {
-        uint64_t mask = bits_run(r, order - ROW_ORDER);
-
-        c->rows.free &= ~mask;
+        c->rows.free &= ~bits_run(r, order - ROW_ORDER);
         c->rows.heads |= bit(r);
-        hide_rows(c, mask);
+        hide_rows(c, 1u << (order - ROW_ORDER));
     } else if (order >= CHUNK_W0) {
         row_open(c, r);
         take_words(c, r, w, order);
@@ -308,19 +290,17 @@ bool chunk_take_lowest(struct chunk *c, unsigned order, uint64_t rows, unsigned 
 {
     unsigned r, w, b;
 
-    if ((c->any[order] & rows) == 0)
+    rows &= chunk_rows_with(c, order);
+    if (UNLIKELY(rows == 0))
         return false;
-    r = bits_first(c->any[order] & rows);
+    r = bits_first(rows);
     row_open(c, r);
-
-    const struct chunk_row *row = &c->maps->row[r];
-
     if (order >= CHUNK_W0) {
-        w = bits_first(bits_runs(units_avail(row->words), order - CHUNK_W0));
+        w = bits_first(bits_runs(units_avail(c->maps->row[r].words), order - CHUNK_W0));
         take_words(c, r, w, order);
         *at = (r << ROW_ORDER) + (w << CHUNK_W0);
     } else {
-        w = bits_first(row->any[order]);
+        w = bits_first(chunk_words_with(&c->maps->row[r], order));
 
         struct units *u = word_open(c, r, w);
 
@@ -331,56 +311,56 @@ bool chunk_take_lowest(struct chunk *c, unsigned order, uint64_t rows, unsigned 
     return true;
 }
 
-void chunk_give(struct chunk *c, unsigned at, unsigned order)
-{
-    unsigned r = row_of(at);
-
-    if (LIKELY(order < CHUNK_W0)) {
-        unsigned      b = bit_of(at);
-        struct units *u = &c->maps->word[word_of(at)];
-
-        u->free |= bits_run(b, order);
-        u->heads &= ~bit(b);
-        c->n_free += 1u << order;
-        chunk_shown(c, at, *u);
-    } else if (order < ROW_ORDER) {
-        unsigned      w = word_in_row(at);
-        struct units *words = &c->maps->row[r].words;
-        uint64_t      mask = bits_run(w, order - CHUNK_W0);
-
-        words->free |= mask;
-        words->heads &= ~bit(w);
-        show_words(c, r, mask, 1u << (order - CHUNK_W0));
-        words_freed(c, r, w, order - CHUNK_W0);
-    } else {
-        uint64_t mask = bits_run(r, order - ROW_ORDER);
-
-        c->rows.free |= mask;
-        c->rows.heads &= ~bit(r);
-        show_rows(c, mask);
-    }
-}
-
-bool chunk_give_words(struct chunk *c, unsigned at, unsigned order)
+/* The block of words at `at`, in a row that is cut, if it has this order or any */
+static inline bool give_words(struct chunk *c, unsigned at, unsigned order)
 {
     unsigned      r = row_of(at), w = word_in_row(at), real;
-    struct units *words;
-    uint64_t      mask;
+    struct units *words = &c->maps->row[r].words;
 
-    if (bit_of(at) != 0 || (c->cut & bit(r)) == 0)
-        return false;
-    words = &c->maps->row[r].words;
-    if ((words->heads & ~words->free & bit(w)) == 0)
+    if (bit_of(at) != 0 || (words->heads & ~words->free & bit(w)) == 0)
         return false;
     real = chunk_words_order(c, r, w);
     if (order != CHUNK_ANY_ORDER && order != real)
         return false;
-    mask = bits_run(w, real - CHUNK_W0);
-    words->free |= mask;
+    words->free |= bits_run(w, real - CHUNK_W0);
     words->heads ^= bit(w);
-    show_words(c, r, mask, 1u << (real - CHUNK_W0));
-    words_freed(c, r, w, real - CHUNK_W0);
+    show_words(c, at, 1u << (real - CHUNK_W0));
     return true;
+}
+
+bool chunk_give_small(struct chunk *c, unsigned at, unsigned order)
+{
+    if (UNLIKELY((c->cut & bit(row_of(at))) == 0))
+        return false;
+
+    struct units *u = &c->maps->word[word_of(at)];
+    uint64_t      inside;
+    unsigned      b = bit_of(at), n;
+
+    if ((order >= CHUNK_W0 && order != CHUNK_ANY_ORDER) || (u->heads & ~u->free & bit(b)) == 0)
+        return order >= CHUNK_W0 && give_words(c, at, order);
+    inside = WORD_FULL & ~(u->free | u->heads);
+    n = bits_first(~(inside >> b >> 1)) + 1; /* itself and what follows in the block */
+    if (UNLIKELY(order != CHUNK_ANY_ORDER && n != 1u << order))
+        return false;
+    u->free |= bits_below(n) << b;
+    u->heads ^= bit(b);
+    c->n_free += n;
+    chunk_shown(c, at, *u);
+    return true;
+}
+
+void chunk_give(struct chunk *c, unsigned at, unsigned order)
+{
+    unsigned r = row_of(at);
+
+    if (order < ROW_ORDER) {
+        (void)chunk_give_small(c, at, order); /* checked: it is there */
+        return;
+    }
+    c->rows.free |= bits_run(r, order - ROW_ORDER);
+    c->rows.heads &= ~bit(r);
+    show_rows(c, 1u << (order - ROW_ORDER));
 }
 
 /* The order of the largest block that starts at `at` and ends by `end` */
@@ -433,7 +413,7 @@ void chunk_reserve(struct chunk *c, unsigned at, unsigned n)
         if (is_aligned(at, ROW_FRAMES) && end - at >= ROW_FRAMES && (c->rows.free & bit(r)) != 0) {
             step = ROW_FRAMES;
             c->rows.heads |= bit(r);
-            hide_rows(c, bit(r));
+            hide_rows(c, 1);
             continue;
         }
         row_open(c, r);
@@ -441,7 +421,7 @@ void chunk_reserve(struct chunk *c, unsigned at, unsigned n)
             (c->maps->row[r].words.free & bit(w)) != 0) {
             step = WORD_FRAMES;
             c->maps->row[r].words.heads |= bit(w);
-            hide_words(c, r, bit(w), 1);
+            hide_words(c, r, 1);
             continue;
         }
         step = (unsigned)min_u64(end - at, WORD_FRAMES - bit_of(at));
@@ -457,7 +437,7 @@ void chunk_release(struct chunk *c, unsigned at, unsigned n)
         if (is_aligned(at, ROW_FRAMES) && end - at >= ROW_FRAMES && (c->rows.free & bit(r)) != 0) {
             step = ROW_FRAMES;
             c->rows.heads &= ~bit(r);
-            show_rows(c, bit(r));
+            show_rows(c, 1);
             continue;
         }
         row_open(c, r);
@@ -465,8 +445,7 @@ void chunk_release(struct chunk *c, unsigned at, unsigned n)
             (c->maps->row[r].words.free & bit(w)) != 0) {
             step = WORD_FRAMES;
             c->maps->row[r].words.heads &= ~bit(w);
-            show_words(c, r, bit(w), 1);
-            words_freed(c, r, w, 0);
+            show_words(c, at, 1);
             continue;
         }
         step = (unsigned)min_u64(end - at, WORD_FRAMES - bit_of(at));

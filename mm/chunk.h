@@ -57,7 +57,7 @@ static inline unsigned word_of(unsigned at) { return at >> CHUNK_W0; }
 static inline unsigned word_in_row(unsigned at) { return at >> CHUNK_W0 & (ROW_WORDS - 1); }
 static inline unsigned bit_of(unsigned at) { return at & (WORD_FRAMES - 1); }
 
-/* A row: its words, and for each order below a word's, which words have a free block so large */
+/* A row: its words, and for each order below a word's, which of those that are cut have a free block so large */
 struct chunk_row {
     uint64_t     any[CHUNK_W0];
     struct units words;
@@ -70,13 +70,14 @@ struct chunk_maps {
 };
 
 struct chunk {
-    uint64_t           any[ROW_ORDER]; /* rows with a free block of this order                      */
+    uint64_t           any[ROW_ORDER]; /* rows with a free block of this order, frames or words     */
     struct units       rows;
     uint64_t           cut;    /* rows that are not in one piece: the levels below say what is where */
     uint64_t           built;  /* rows whose part of *maps is filled in; the cut ones are among them */
     struct chunk_maps *maps;   /* NULL as long as no row was ever cut                                */
     uint32_t           n_free; /* frames in state free                                               */
-    bool               moved;  /* set when chunk_order() may have changed                            */
+    int16_t            order;  /* chunk_order() when the owner asked last: the owner writes it       */
+    bool               moved;  /* set when it may have changed since                                 */
 };
 
 enum frame_state {
@@ -92,6 +93,18 @@ struct chunk_look {
     enum frame_state state;
     unsigned         first, order;
 };
+
+/* chunk_rows_with - the rows that have a free block of 2^order frames, order < ROW_ORDER, or are part of a larger one */
+static inline uint64_t chunk_rows_with(const struct chunk *c, unsigned order)
+{
+    return c->any[order] | c->any[order < CHUNK_W0 ? CHUNK_W0 : order] | units_avail(c->rows);
+}
+
+/* chunk_words_with - the same for the words of a row that is cut, order < CHUNK_W0 */
+static inline uint64_t chunk_words_with(const struct chunk_row *row, unsigned order)
+{
+    return row->any[order] | units_avail(row->words);
+}
 
 /* chunk_open - all frames free (true) or all held back; no maps needed for that */
 void chunk_open(struct chunk *c, bool free);
@@ -145,11 +158,7 @@ static inline uint64_t chunk_rows(unsigned lo, unsigned hi) { return bits_below(
  */
 bool chunk_take_lowest(struct chunk *c, unsigned order, uint64_t rows, unsigned *at);
 
-/*
- * chunk_raise - a word's frames have a free run of 2^order frames that the summaries do not know of yet
- *
- *   order == CHUNK_W0 says that the whole word is free.
- */
+/* chunk_raise - frames of a word became free: 2^order of them, a run that the summaries do not know of yet */
 void chunk_raise(struct chunk *c, unsigned at, unsigned order);
 
 /* chunk_shown - frames of the word of `at` became free: keep everything above true */
@@ -188,8 +197,11 @@ static inline bool chunk_give_frame(struct chunk *c, unsigned at)
 
 #define CHUNK_ANY_ORDER (CHUNK_ORDER + 1)
 
-/* chunk_give_words - the same for a block of whole words smaller than a row, of this order (or any) */
-bool chunk_give_words(struct chunk *c, unsigned at, unsigned order);
+/*
+ * chunk_give_small - give back the block at `at` if it has this order (or any), smaller than a row; false, and
+ * nothing done, if there is no such block
+ */
+bool chunk_give_small(struct chunk *c, unsigned at, unsigned order);
 
 /* [at, at + n), all free, becomes neighbouring blocks, as few as possible */
 void chunk_take_run(struct chunk *c, unsigned at, unsigned n);

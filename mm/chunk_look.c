@@ -73,7 +73,7 @@ static struct chunk_look look_unit(const struct chunk *c, unsigned level, unsign
         look.state = FRAME_RESERVED;
     } else if ((u.free & bit(at)) != 0) {
         look.state = FRAME_FREE;
-        look.order += bits_merged(units_avail(u), at, 0, log);
+        look.order += bits_merged(units_avail(u), at);
         at &= ~((1u << (look.order - shift)) - 1);
     } else {
         look.state = (u.heads & bit(at)) != 0 ? FRAME_BLOCK : FRAME_INSIDE;
@@ -180,7 +180,7 @@ static inline bool find_in_row(const struct chunk *c, unsigned r, unsigned order
         *at = x == 0 ? 0 : base + (bits_first(x) << CHUNK_W0);
         return x != 0;
     }
-    for (uint64_t x = row->any[order] & holding(base, CHUNK_W0, lo, last); x != 0; x &= x - 1)
+    for (uint64_t x = chunk_words_with(row, order) & holding(base, CHUNK_W0, lo, last); x != 0; x &= x - 1)
         if (find_in_word(c, (r << CHUNK_W1) + bits_first(x), order, lo, last, at))
             return true;
     return false;
@@ -189,7 +189,7 @@ static inline bool find_in_row(const struct chunk *c, unsigned r, unsigned order
 /* chunk_find for a window of whole rows: what the summaries name lies inside it */
 static inline bool find_in_rows(const struct chunk *c, unsigned order, uint64_t window, unsigned *at)
 {
-    uint64_t x = (order < ROW_ORDER ? c->any[order] : units_avail(c->rows)) & window;
+    uint64_t x = (order < ROW_ORDER ? chunk_rows_with(c, order) : units_avail(c->rows)) & window;
     unsigned r, w;
 
     if (x == 0)
@@ -205,7 +205,7 @@ static inline bool find_in_rows(const struct chunk *c, unsigned order, uint64_t 
         *at += bits_first(bits_runs(units_avail(row->words), order - CHUNK_W0)) << CHUNK_W0;
         return true;
     }
-    w = bits_first(row->any[order]);
+    w = bits_first(chunk_words_with(row, order));
     *at += w << CHUNK_W0;
     *at += bits_first(bits_runs(units_avail(c->maps->word[word_of(*at)]), order));
     return true;
@@ -226,7 +226,7 @@ bool chunk_find(const struct chunk *c, unsigned order, unsigned lo, unsigned hi,
         *at = x == 0 ? *at : bits_first(x) << ROW_ORDER;
         return x != 0;
     }
-    for (uint64_t x = c->any[order] & holding(0, ROW_ORDER, lo, last); x != 0; x &= x - 1)
+    for (uint64_t x = chunk_rows_with(c, order) & holding(0, ROW_ORDER, lo, last); x != 0; x &= x - 1)
         if (find_in_row(c, bits_first(x), order, lo, last, at))
             return true;
     return false;
@@ -413,8 +413,10 @@ static const char *check_row(const struct chunk *c, unsigned r, unsigned *n_free
             return "a word starts inside a block";
         if (!told && (u.free | u.heads) == 0)
             return "a word is all inside";
-        if (told && (units_avail(row->words) & bit(w)) == 0)
+        if (told) {
+            *n_free += (units_avail(row->words) & bit(w)) != 0 ? WORD_FRAMES : 0;
             continue;
+        }
         *n_free += bits_count(units_avail(u));
         for (unsigned j = 0; j < CHUNK_W0; j++)
             if (bits_runs(units_avail(u), j) != 0)
@@ -443,8 +445,6 @@ const char *chunk_check(const struct chunk *c)
             if (row_is_inside(c, r) && (c->rows.heads & ~c->rows.free & bits_below(r)) == 0)
                 return "a row is inside a block that starts nowhere";
             n_free += free ? ROW_FRAMES : 0;
-            for (unsigned k = 0; free && k < ROW_ORDER; k++)
-                any[k] |= bit(r);
             continue;
         }
         if (((c->rows.free | c->rows.heads) & bit(r)) != 0)

@@ -96,9 +96,10 @@ struct fchunk *chunk_make(uint64_t i)
     uint64_t       flags = irqlock_take(&fr.index_lock);
 
     if (chunk_fresh(i)) { /* else another CPU was faster */
-        *z = (struct fchunk){ .lock = BIASED("chunk", FRAME_LOCK_CHUNK), .order = CHUNK_ORDER, .managed = CHUNK_FRAMES };
+        *z = (struct fchunk){ .lock = BIASED("chunk", FRAME_LOCK_CHUNK), .managed = CHUNK_FRAMES };
         chunk_open(&z->c, true);
-        z->c.moved = false; /* the index says so already */
+        z->c.order = CHUNK_ORDER; /* the index says so already */
+        z->c.moved = false;
         atomic_fetch_and_explicit(&fr.fresh[i / BITS_WORD], ~bit(i % BITS_WORD), memory_order_release); /* pairs with chunk_fresh */
     }
     irqlock_drop(&fr.index_lock, flags);
@@ -110,16 +111,16 @@ static void reindex(struct fchunk *z) REQUIRES(z->lock)
     int order = chunk_order(&z->c);
 
     z->c.moved = false;
-    if (order == z->order)
+    if (order == z->c.order)
         return;
 
     uint64_t flags = irqlock_take(&fr.index_lock), i = (uint64_t)(z - fr.chunk);
 
-    for (int k = z->order + 1; k <= order; k++)
+    for (int k = z->c.order + 1; k <= order; k++)
         bits_set(&fr.with[k], i);
-    for (int k = order + 1; k <= z->order; k++)
+    for (int k = order + 1; k <= z->c.order; k++)
         bits_clear(&fr.with[k], i);
-    z->order = order;
+    z->c.order = (int16_t)order;
     irqlock_drop(&fr.index_lock, flags);
 }
 
@@ -203,17 +204,29 @@ bool frame_take(unsigned order, uint64_t lo, uint64_t hi, pfn_t *out)
 
 #define CHUNK_4G (4 * GIB >> PAGE_SHIFT >> CHUNK_ORDER) /* the first of the highest zone */
 
+/* The chunk in which a request without a limit is tried first; BITS_NONE if there is no such block */
+static inline uint64_t first_chunk(unsigned order)
+{
+    const struct bits *b = &fr.with[order];
+    uint64_t           word = __atomic_load_n(&b->level[0][0], __ATOMIC_RELAXED), high = word & ~bits_below(CHUNK_4G);
+
+    if (UNLIKELY(high == 0 && b->n > BITS_WORD)) {
+        uint64_t i = bits_next(b, BITS_WORD);
+
+        if (i != BITS_NONE)
+            return i;
+    }
+    word = high != 0 ? high : word;
+    return LIKELY(word != 0) ? bits_first(word) : BITS_NONE;
+}
+
 /* The way that nearly all requests go: order < ROW_ORDER, and the chunk that is first in turn is cut already */
 static inline bool take_quickly(unsigned order, pfn_t *out)
 {
-    uint64_t i = chunks_next(order, CHUNK_4G, UINT64_MAX), rows = TOP_FULL;
+    uint64_t i = first_chunk(order), rows = i == 0 ? TOP_FULL & ~bit(0) : TOP_FULL; /* not below 16 MiB */
 
-    if (i == BITS_NONE)
-        i = chunks_next(order, 0, UINT64_MAX);
     if (UNLIKELY(i == BITS_NONE))
         return false;
-    if (i == 0)
-        rows &= ~bit(0); /* below 16 MiB */
 
     struct fchunk *z = chunk_get(i);
     uint64_t       flags = chunk_lock(z);
@@ -229,15 +242,13 @@ static inline bool take_quickly(unsigned order, pfn_t *out)
 
 static bool take_anywhere(unsigned order, pfn_t *out)
 {
-    if (LIKELY(order < ROW_ORDER) && take_quickly(order, out))
-        return true;
     for (size_t i = 0; i < ARRAY_LEN(by_default); i++)
         if (frame_take(order, by_default[i][0], by_default[i][1], out))
             return true;
     return false;
 }
 
-static err_t alloc_slow(unsigned order, pfn_t *out)
+static NOINLINE err_t alloc_slow(unsigned order, pfn_t *out)
 {
     if (UNLIKELY(!fr.started))
         return order == 0 ? early_alloc(1, out) : ERR_NOMEM;
@@ -256,26 +267,43 @@ bool claim_refill_default(struct claim *c)
     return false;
 }
 
-err_t frame_alloc(unsigned order, pfn_t *out)
+/* The CPU's claim has nothing left */
+static NOINLINE err_t alloc_refill(pfn_t *out)
+{
+    uint64_t      flags = port_irq_save();
+    struct claim *c = claim_of_cpu(port_cpu());
+    bool          taken;
+
+    claim_enter(c);
+    taken = claim_take(c, out) || (claim_refill_default(c) && claim_take(c, out));
+    claim_leave(c);
+    port_irq_restore(flags);
+    return LIKELY(taken) ? ERR_OK : alloc_slow(0, out);
+}
+
+static NOINLINE err_t alloc_block(unsigned order, pfn_t *out)
 {
     if (UNLIKELY(order > FRAME_ORDER_MAX))
         return ERR_INVAL;
-    if (order == 0) {
-        uint64_t      flags = port_irq_save();
-        struct claim *c = claim_of_cpu(port_cpu());
-        bool          taken = false;
-
-        if (LIKELY(claim_enter(c))) {
-            taken = claim_take(c, out);
-            if (UNLIKELY(!taken) && claim_refill_default(c))
-                taken = claim_take(c, out);
-            claim_leave(c);
-        }
-        port_irq_restore(flags);
-        if (LIKELY(taken))
-            return ERR_OK;
-    }
+    if (LIKELY(order < ROW_ORDER && fr.started) && take_quickly(order, out))
+        return ERR_OK;
     return alloc_slow(order, out);
+}
+
+err_t frame_alloc(unsigned order, pfn_t *out)
+{
+    if (UNLIKELY(order != 0))
+        return alloc_block(order, out);
+
+    uint64_t      flags = port_irq_save();
+    struct claim *c = claim_of_cpu(port_cpu());
+    bool          taken;
+
+    claim_enter(c);
+    taken = claim_take(c, out);
+    claim_leave(c);
+    port_irq_restore(flags);
+    return LIKELY(taken) ? ERR_OK : alloc_refill(out);
 }
 
 /* The lowest n bits of a word that has more */
@@ -377,7 +405,7 @@ static err_t give_block(struct fchunk *z, pfn_t f, unsigned order) REQUIRES(z->l
 }
 
 /* Give back through the chunk; interrupts are off and come back as `flags` says */
-static inline err_t free_in_chunk(pfn_t f, unsigned order, unsigned cpu, uint64_t flags)
+static NOINLINE err_t free_in_chunk(pfn_t f, unsigned order, uint64_t flags)
 {
     if (UNLIKELY(chunk_no(f) >= fr.n_chunks)) {
         port_irq_restore(flags);
@@ -385,12 +413,12 @@ static inline err_t free_in_chunk(pfn_t f, unsigned order, unsigned cpu, uint64_
     }
 
     struct fchunk *z = chunk_get(chunk_no(f));
-    unsigned       at = chunk_at(f);
+    unsigned       cpu = port_cpu();
     err_t          err = ERR_OK;
 
     biased_take(&z->lock, cpu);
-    if (!(bit_of(at) == 0 && order != 0 && chunk_give_words(&z->c, at, order)) &&
-        !((order == 0 || order == CHUNK_ANY_ORDER) && chunk_give_frame(&z->c, at)))
+    if (!((order == 0 || order == CHUNK_ANY_ORDER) && chunk_give_frame(&z->c, chunk_at(f))) &&
+        UNLIKELY(!chunk_give_small(&z->c, chunk_at(f), order)))
         err = give_block(z, f, order);
     if (UNLIKELY(z->c.moved || maps_idle(z))) {
         chunk_drop(z, flags);
@@ -404,26 +432,27 @@ static inline err_t free_in_chunk(pfn_t f, unsigned order, unsigned cpu, uint64_
 static inline err_t free_block(pfn_t f, unsigned order)
 {
     uint64_t      flags = port_irq_save();
-    unsigned      cpu = port_cpu();
-    struct claim *c = claim_of_cpu(cpu);
+    struct claim *c = claim_of_cpu(port_cpu());
 
-    if ((order == 0 || order == CHUNK_ANY_ORDER) && f.idx - claim_get(c->base) < WORD_FRAMES && claim_enter(c)) {
-        bool given = claim_give(c, f);
+    if (order == 0 || order == CHUNK_ANY_ORDER) {
+        bool given;
 
+        claim_enter(c);
+        given = claim_give(c, f);
         claim_leave(c);
-        if (LIKELY(given)) {
+        if (given) {
             port_irq_restore(flags);
             return ERR_OK;
         }
     }
-    return free_in_chunk(f, order, cpu, flags);
+    return free_in_chunk(f, order, flags);
 }
 
 err_t frame_free(pfn_t f) { return free_block(f, CHUNK_ANY_ORDER); }
 
 err_t frame_free_order(pfn_t f, unsigned order)
 {
-    return order <= FRAME_ORDER_MAX ? free_block(f, order) : frame_refuse(f, ERR_ORDER);
+    return LIKELY(order <= FRAME_ORDER_MAX) ? free_block(f, order) : frame_refuse(f, ERR_ORDER);
 }
 
 /* How many of in[0..n), from the first on, lie in the same word, none of them twice; *mask: which */

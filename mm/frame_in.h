@@ -21,7 +21,6 @@ struct fchunk {
     struct chunk   c;       /* [z] guarded by lock */
     uint32_t       maps_at; /* [z] place of c.maps in the chunk              */
     uint32_t       managed; /* [z] frames that are free, allocated or hold bitmaps       */
-    int            order;   /* [z] the index says so; written under both locks */
 } __attribute__((aligned(64)));
 
 struct frames {

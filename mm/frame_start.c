@@ -161,7 +161,7 @@ static void start_chunk(uint64_t i, const struct mem_map *map, const struct take
     uint64_t       base = i << CHUNK_ORDER, n_free = free_pages(map, base, base + CHUNK_FRAMES);
     struct fchunk *z = &fr.chunk[i];
 
-    *z = (struct fchunk){ .lock = BIASED("chunk", FRAME_LOCK_CHUNK), .order = -1 };
+    *z = (struct fchunk){ .lock = BIASED("chunk", FRAME_LOCK_CHUNK) };
 
     uint64_t flags = chunk_lock(z);
 

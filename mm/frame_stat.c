@@ -188,7 +188,7 @@ const char *frame_check(void)
         const char    *wrong = chunk_check(&z->c);
         int            order = chunk_order(&z->c);
 
-        if (wrong == NULL && z->order != order)
+        if (wrong == NULL && z->c.order != order)
             wrong = "a chunk's order is not what the index holds";
         if (wrong == NULL && z->c.maps != NULL && !chunk_is_reserved(&z->c, z->maps_at, MAPS_FRAMES))
             wrong = "a chunk's bitmaps are not held back";

@@ -18,6 +18,7 @@
  *               claim.taken     . . 1 . . 1 1 . 1 . . 1 1 . . 1
  *               claim.bits      . . . . . . . . 1 . . 1 1 . . 1     2, 5 and 6 were handed out,
  *               claim.remote    . . . . . 1 . . . . . . . . . .     5 came back, from another CPU
+ *               claim.open      . . 1 . . . 1 . 1 . . 1 1 . . 1     what the owner may touch: all but 5
  *
  *             When bits has nothing left (or the claim is taken back) the word is settled: frames that
  *             are out become blocks of one frame, the others free. Until then the chunk holds all of
@@ -30,13 +31,16 @@
  *             is free once.
  *
  * Taking back Short of memory, any CPU can have every other's claim. The owner marks itself busy and then
- *             looks at `stop`; the taker sets stop and then looks at `busy`. Such a pair needs a full
+ *             looks at `open`; the taker sets `open` to 0 and then looks at `busy`. Such a pair needs a full
  *             fence on both sides; the owner's would cost more than all else it does, so the taker makes
- *             every CPU run one, once (port_fence_cpus), and then waits for busy to fall.
+ *             every CPU run one, once (port_fence_cpus), and then waits for busy to fall. An owner that
+ *             finds nothing open looks at `stop` before it gets itself a new word, and again after: that
+ *             word may have been opened after the taker closed the one before.
  *
  * Invariants  I1  bits and remote are part of taken, and disjoint but for a wrong free of that moment
  *             I2  the frames of taken are held back in the chunk; no two claims share a frame
  *             I3  base and taken change under the chunk's lock only
+ *             I4  open is taken without remote, or 0
  * Locks       fr.returning (38): one taker at a time. Owners take a chunk's lock while busy; a taker waits
  *             for busy without one.
  * Failure     none of its own
@@ -59,6 +63,8 @@ static struct fchunk *chunk_of(const struct claim *c) { return &fr.chunk[claim_g
 static void settle(struct fchunk *z, struct claim *c) REQUIRES(z->lock)
 {
     uint64_t taken = claim_get(c->taken);
+
+    claim_put(c->open, 0);
     uint64_t back = claim_get(c->bits) | atomic_load_explicit(&c->remote, memory_order_acquire);
 
     chunk_unclaim(&z->c, word_of(chunk_at(pfn(claim_get(c->base)))), taken & ~back, back);
@@ -96,11 +102,17 @@ static bool claim_word(struct fchunk *z, struct claim *c, unsigned lo, unsigned 
     claim_put(c->taken, mask);
     claim_put(c->bits, mask);
     chunk_settled(z);
+    /* One order for all CPUs: either we see stop, or the taker's 0 comes after our mask */
+    atomic_store_explicit(&c->open, mask, memory_order_seq_cst); /* pairs with claim_stop */
+    if (UNLIKELY(atomic_load_explicit(&c->stop, memory_order_seq_cst) != 0))
+        claim_put(c->open, 0);
     return true;
 }
 
 bool claim_refill(struct claim *c, uint64_t lo, uint64_t hi)
 {
+    if (UNLIKELY(atomic_load_explicit(&c->stop, memory_order_acquire) != 0)) /* pairs with claims_return */
+        return false;
     claim_retire(c);
     for (uint64_t i = lo >> CHUNK_ORDER; (i = chunks_next(0, i, hi)) != BITS_NONE; i++) {
         struct fchunk *z = chunk_get(i);
@@ -148,6 +160,7 @@ err_t claim_give_remote(struct fchunk *z, pfn_t f, bool single)
     /* release: what was done with the frame is done before the next owner has it (acquired in settle) */
     if ((atomic_fetch_or_explicit(&c->remote, me, memory_order_acq_rel) & me) != 0)
         return ERR_NOT_ALLOC;
+    atomic_fetch_and_explicit(&c->open, ~me, memory_order_relaxed);
     return ERR_OK;
 }
 
@@ -164,6 +177,13 @@ bool claim_look(const struct fchunk *z, pfn_t f, bool *out)
 
 static bool has_frames(const struct claim *c) { return (claim_get(c->bits) | claim_get(c->remote)) != 0; }
 
+/* Keep the owner off its claim, from the next fence of its CPU on */
+static void claim_stop(struct claim *c)
+{
+    atomic_store_explicit(&c->stop, 1, memory_order_seq_cst);
+    atomic_store_explicit(&c->open, 0, memory_order_seq_cst);
+}
+
 bool claims_return(void)
 {
     uint64_t flags = irqlock_take(&fr.returning);
@@ -172,7 +192,7 @@ bool claims_return(void)
 
     for (unsigned i = 0; i < n; i++)
         if (i / 2 != me)
-            claim_put(claim_no(i)->stop, 1);
+            claim_stop(claim_no(i));
     if (port_cpus() > 1)
         port_fence_cpus();
     for (unsigned i = 0; i < n; i++) {
@@ -182,7 +202,7 @@ bool claims_return(void)
             port_relax();
         any = any || has_frames(c);
         claim_retire(c);
-        atomic_store_explicit(&c->stop, 0, memory_order_release); /* pairs with claim_enter */
+        atomic_store_explicit(&c->stop, 0, memory_order_release); /* pairs with claim_refill */
     }
     irqlock_drop(&fr.returning, flags);
     return any;
@@ -207,6 +227,7 @@ void claims_forget(void)
     for (size_t i = 0; i < ARRAY_LEN(claims); i++) {
         claim_put(claims[i].base, CLAIM_NONE);
         claim_put(claims[i].taken, 0);
+        claim_put(claims[i].open, 0);
         claim_put(claims[i].bits, 0);
         claim_put(claims[i].remote, 0);
         claim_put(claims[i].clean, 0);
@@ -239,6 +260,8 @@ const char *claims_check(const struct fchunk *z)
             return "a claim without a word, or a word without a claim";
         if (((claim_get(c->bits) | claim_get(c->remote)) & ~taken) != 0)
             return "a claim hands out what it has not taken";
+        if (claim_get(c->open) != (taken & ~claim_get(c->remote)))
+            return "a claim's owner may touch too much, or too little";
         if (base == CLAIM_NONE || base >> CHUNK_ORDER != (uint64_t)(z - fr.chunk))
             continue;
         for (uint64_t x = taken; x != 0; x &= x - 1)

@@ -19,8 +19,9 @@ struct claim {
     _Atomic uint64_t base;   /* [z] first frame of the word; CLAIM_NONE: no claim; written under the chunk's lock */
     _Atomic uint64_t taken;  /* [z] the frames that were claimed; they are held back in the chunk  */
     _Atomic uint64_t bits;   /* [p] those of them still to be handed out                         */
+    _Atomic uint64_t open;   /* [a] taken without remote; 0 while another CPU wants the claim      */
     _Atomic uint32_t busy;   /* [p] this CPU is at work on the claim                             */
-    _Atomic uint32_t stop;   /* [a] another CPU wants it: keep off                               */
+    _Atomic uint32_t stop;   /* [a] another CPU wants it: no new word                            */
     _Atomic uint64_t remote; /* [a] frames that were handed out and that other CPUs gave back    */
     _Atomic uint64_t clean;  /* [p] of a stock of zeroed frames (mm/zero.c): those of bits that are zeroed */
 } __attribute__((aligned(64)));
@@ -36,19 +37,15 @@ static inline struct claim *stock_of_cpu(unsigned cpu) { return &claims[PORT_CPU
 #define claim_put(field, x) atomic_store_explicit(&(field), (x), memory_order_relaxed)
 
 /*
- * claim_enter - may this CPU work on its claim? Then it has it until claim_leave(). Interrupts are off.
+ * claim_enter - this CPU is at work on its claim until claim_leave(). Interrupts are off.
  *
- *   The store to `busy` and the load of `stop` need a full fence between them; the CPU that sets `stop`
- *   provides it for both with port_fence_cpus(), because it comes here once in a million times.
+ *   The store to `busy` and the load of `open` that follows need a full fence between them; the CPU that sets
+ *   `open` to 0 provides it for both with port_fence_cpus(), because it comes here once in a million times.
  */
-static inline bool claim_enter(struct claim *c)
+static inline void claim_enter(struct claim *c)
 {
     claim_put(c->busy, 1);
     atomic_signal_fence(memory_order_seq_cst);
-    if (LIKELY(atomic_load_explicit(&c->stop, memory_order_acquire) == 0)) /* pairs with claims_return */
-        return true;
-    atomic_store_explicit(&c->busy, 0, memory_order_release);
-    return false;
 }
 
 static inline void claim_leave(struct claim *c)
@@ -59,12 +56,12 @@ static inline void claim_leave(struct claim *c)
 /* claim_take - one frame from the claim, if it has any; entered */
 static inline bool claim_take(struct claim *c, pfn_t *out)
 {
-    uint64_t ready = claim_get(c->bits) & ~claim_get(c->remote);
+    uint64_t bits = claim_get(c->bits), ready = bits & claim_get(c->open);
 
     if (UNLIKELY(ready == 0))
         return false;
     out->idx = claim_get(c->base) + bits_first(ready);
-    claim_put(c->bits, claim_get(c->bits) & ~(ready & -ready));
+    claim_put(c->bits, bits & ~bit(bits_first(ready)));
     return true;
 }
 
@@ -73,13 +70,13 @@ static inline bool claim_give(struct claim *c, pfn_t f)
 {
     uint64_t i = f.idx - claim_get(c->base), bits = claim_get(c->bits);
 
-    if (i >= BITS_WORD || (claim_get(c->taken) & ~bits & ~claim_get(c->remote) & bit((unsigned)i)) == 0)
+    if (i >= BITS_WORD || (claim_get(c->open) & ~bits & bit((unsigned)i)) == 0)
         return false;
     claim_put(c->bits, bits | bit((unsigned)i));
     return true;
 }
 
-/* claim_refill - a new word for this CPU's claim, from [lo, hi); entered; false: nothing is free there */
+/* claim_refill - a new word for this CPU's claim, from [lo, hi); entered; false: none is free there, or it is stopped */
 bool claim_refill(struct claim *c, uint64_t lo, uint64_t hi);
 
 /* claim_refill_default - the same from where requests without a limit look */

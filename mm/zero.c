@@ -27,7 +27,7 @@ static void zero(pfn_t f) { __builtin_memset(port_ptr(pfn_to_pa(f)), 0, PAGE_SIZ
 
 static bool take_clean(struct claim *c, pfn_t *out)
 {
-    uint64_t ready = claim_get(c->bits) & claim_get(c->clean), lowest = ready & -ready;
+    uint64_t ready = claim_get(c->bits) & claim_get(c->open) & claim_get(c->clean), lowest = ready & -ready;
 
     if (ready == 0)
         return false;
@@ -41,13 +41,12 @@ err_t frame_alloc_zeroed(pfn_t *out)
 {
     uint64_t      flags = port_irq_save();
     struct claim *c = stock_of_cpu(port_cpu());
-    bool          taken = false;
+    bool          taken;
     err_t         err;
 
-    if (claim_enter(c)) {
-        taken = take_clean(c, out);
-        claim_leave(c);
-    }
+    claim_enter(c);
+    taken = take_clean(c, out);
+    claim_leave(c);
     port_irq_restore(flags);
     if (taken)
         return ERR_OK;
@@ -62,9 +61,9 @@ static bool clean_one(struct claim *c)
 {
     uint64_t dirty;
 
-    if (claim_get(c->bits) == 0 && !claim_refill_default(c))
+    if ((claim_get(c->bits) & claim_get(c->open)) == 0 && !claim_refill_default(c))
         return false;
-    dirty = claim_get(c->bits) & ~claim_get(c->clean);
+    dirty = claim_get(c->bits) & claim_get(c->open) & ~claim_get(c->clean);
     if (dirty == 0)
         return false;
     zero(pfn(claim_get(c->base) + bits_first(dirty)));
@@ -76,12 +75,11 @@ bool frame_zero_idle(void)
 {
     uint64_t      flags = port_irq_save();
     struct claim *c = stock_of_cpu(port_cpu());
-    bool          cleaned = false;
+    bool          cleaned;
 
-    if (claim_enter(c)) {
-        cleaned = clean_one(c);
-        claim_leave(c);
-    }
+    claim_enter(c);
+    cleaned = clean_one(c);
+    claim_leave(c);
     port_irq_restore(flags);
     return cleaned;
 }

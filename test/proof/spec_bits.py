@@ -130,12 +130,11 @@ def _(f):
     f.goal("range", And(r >= -1, r <= 6))
 
 
-@spec("bits_merged", "the order to which the run at `at` grows, buddy by buddy, up to `top`",
-      [(j, top) for top in ORDERS for j in range(top + 1)])
-def _(f, case):
-    j, top = case
+@spec("bits_merged", "the order of the longest aligned run of set bits that holds `at`, which is set")
+def _(f):
     x, at = f.word("x"), f.word("at", 32)
-    f.given(ULT(at, 64), at & ((1 << j) - 1) == 0, aligned_run_of(x, at, j))
-    r = f.call(x, at, j, top)
-    f.goal("range", And(UGE(r, j), ULE(r, top)))
-    f.goal("result", And(*[UGE(r, k) == aligned_run_of(x, at, k) for k in range(j, top + 1)]))
+    f.given(ULT(at, 64), has(x, at))
+    r = f.call(x, at)
+    f.goal("range", ULE(r, 6))
+    for k in ORDERS:
+        f.goal(f"order {k}", UGE(r, k) == aligned_run_of(x, at, k))
