@@ -259,7 +259,7 @@ void forks()
 int main(int argc, char *[])
 {
     if (argc > 1) {
-        for (int i = 0; i < 100; i++)
+        for (int i = 0; i < 1000; i++)
             threads(4);
         return 0;
     }
