@@ -18,7 +18,6 @@
 #include "core/dev/edu.h"
 #include "core/dev/fb.h"
 #include "core/dev/kbd.h"
-#include "core/dev/nvme.h"
 #include "core/dev/pci.h"
 #include "core/dev/serial.h"
 #include "core/fmt.h"
@@ -27,8 +26,8 @@
 #include "core/panic.h"
 #include "core/port.h"
 #include "core/power.h"
+#include "core/proc/proc.h"
 #include "core/proc/program.h"
-#include "core/proc/thread.h"
 #include "core/x86/apic.h"
 #include "core/x86/cpuid.h"
 #include "core/x86/gdt.h"
@@ -220,9 +219,9 @@ static void start_devices(const struct boot_info *b)
     log_info(TAG, "interrupts by %s, time slices by %s", apic_mode(), timer_source());
     pci_start();
     start_edu();
+    must(proc_start(), "processes");
     input_start();
     cpu_sti();
-    nvme_start();
 }
 
 /* Four or five levels, as octavo.conf says: else as the firmware left it, the kernel's half needs no fifth. */

@@ -69,6 +69,7 @@ static void try_firmware(enum boot_reset how)
     if (pw.boot == NULL || pw.boot->reset == NULL)
         return;
     map_runtime();
+    write_cr0(read_cr0() & ~CR0_TS); /* it may use SSE; nothing of ours runs afterwards */
     if (!trap_try(firmware_reset, &how, &caught))
         log_warn("power", "the firmware's ResetSystem crashed: %s at %#llx", trap_name((unsigned)caught.vector),
                  ULL(caught.rip));

@@ -52,11 +52,9 @@ static unsigned clear_listed(struct unmap *u, pte_cell *c, unsigned n, uint64_t 
             break;
         e = pte_swap(&c[i], (pte_t){ 0 });
         note_page(u->pt, u->batch, page + i, LEVEL_4K, e, (pte_t){ 0 });
-        removed++;
-        if (!pte_present(e))
-            continue;
         type_given(e, LEVEL_4K);
-        if (!u->batch->all)
+        removed++;
+        if (pte_present(e) && !u->batch->all)
             tlb_changed(u->batch, page_va(u->pt, page + i));
     }
     return removed;

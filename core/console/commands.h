@@ -17,6 +17,7 @@
     X(commands_machine)                                                                                      \
     X(commands_map)                                                                                          \
     X(commands_pages)                                                                                        \
+    X(commands_proc)                                                                                         \
     X(commands_programs)                                                                                     \
     X(commands_segments)                                                                                     \
     X(commands_fault)                                                                                        \

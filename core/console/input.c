@@ -36,7 +36,7 @@ static void poll(void)
 }
 
 /* A polled device is looked at now and then. */
-err_t input_wait(char *out)
+err_t input_read(char *out, size_t room, size_t *n)
 {
     err_t err = ERR_OK;
 
@@ -46,9 +46,9 @@ err_t input_wait(char *out)
         uint64_t flags = irqlock_take(&in.typed.lock);
         bool     any = in.head != in.tail;
 
-        if (any)
-            *out = in.bytes[in.tail++ % INPUT_BYTES];
-        else
+        for (*n = 0; *n < room && in.head != in.tail; (*n)++)
+            out[*n] = in.bytes[in.tail++ % INPUT_BYTES];
+        if (!any)
             err = waitq_wait(&in.typed, in.polled ? cpu_rdtsc() + time_ticks(POLL_NS) : 0);
         irqlock_drop(&in.typed.lock, flags);
         if (any)
@@ -60,9 +60,10 @@ err_t input_wait(char *out)
 
 char input_get(void)
 {
-    char byte = 0;
+    char   byte = 0;
+    size_t n;
 
-    while (input_wait(&byte) != ERR_OK) /* nobody kills a kernel thread */
+    while (input_read(&byte, 1, &n) != ERR_OK) /* nobody kills a kernel thread */
         ;
     return byte;
 }

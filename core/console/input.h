@@ -12,7 +12,11 @@ void input_start(void);
 /* input_get - the next byte, for the console's thread, which sleeps until there is one */
 char input_get(void);
 
-/* input_wait - the same for any thread; ERR_BUSY: it was killed meanwhile */
-err_t input_wait(char *out) MUST_USE;
+/*
+ * input_read - for any thread: wait for the first byte, then take what is there, up to `room` (at least 1)
+ *
+ *   Errors  ERR_BUSY  the thread was killed meanwhile
+ */
+err_t input_read(char *out, size_t room, size_t *n) MUST_USE;
 
 #endif

@@ -14,10 +14,13 @@
 #define FRAME_R9     48
 #define FRAME_R8     56
 #define FRAME_RDX    88
+#define FRAME_RAX    112
 #define FRAME_RIP    136
 #define FRAME_CS     144
 #define FRAME_RFLAGS 152
 #define FRAME_RSP    160
 #define FRAME_BYTES  176
+
+#define FRAME_SYSCALL 256 /* in `vector`: a system call, and nothing that the CPU numbers */
 
 #endif

@@ -17,10 +17,13 @@
 #include "core/cpu.h"
 #include "core/log.h"
 #include "core/panic.h"
+#include "core/proc/proc_inside.h"
 #include "core/proc/sched.h"
+#include "core/proc/uaccess.h"
 #include "core/x86/apic.h"
 #include "core/x86/gdt.h"
 #include "core/x86/unwind.h"
+#include "core/x86/user.h"
 #include "mm/kva.h"
 
 #define VECTOR_SPURIOUS 255
@@ -197,19 +200,24 @@ static void interrupt(const struct trap_frame *f, struct cpu *cpu)
 /* Only what a read or write of the kernel's can be that found nothing mapped */
 static bool first_touch(const struct trap_frame *f)
 {
-    return f->vector == TRAP_PF && (f->error & ~(uint64_t)PF_W) == 0 && kva_fault(va(read_cr2())) == ERR_OK;
+    return (f->error & ~(uint64_t)PF_W) == 0 && kva_fault(va(read_cr2())) == ERR_OK;
 }
 
 void trap_dispatch(struct trap_frame *f)
 {
     struct cpu *cpu = cpu_this();
+    bool        ring3 = (f->cs & 3) != 0 && cpu->thread->process != NULL;
 
-    if (first_touch(f))
-        return;
     if (f->vector >= TRAP_EXCEPTIONS)
         interrupt(f, cpu);
-    else if (cpu->thread->try_rsp != 0)
+    else if (ring3 && f->vector != TRAP_NMI && f->vector != TRAP_MC)
+        user_trap(f);
+    else if (f->vector == TRAP_PF && (first_touch(f) || uaccess_fault(f)))
+        return;
+    else if (cpu->thread->try_rsp != 0 && !ring3)
         end_try(f, cpu->thread);
     else
         panic_trap(f);
+    if (ring3)
+        user_attention();
 }

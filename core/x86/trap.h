@@ -24,7 +24,8 @@ struct trap_frame {
 };
 _Static_assert(offsetof(struct trap_frame, r10) == FRAME_R10 && offsetof(struct trap_frame, r9) == FRAME_R9 &&
                offsetof(struct trap_frame, r8) == FRAME_R8 && offsetof(struct trap_frame, rdx) == FRAME_RDX &&
-               offsetof(struct trap_frame, rip) == FRAME_RIP && offsetof(struct trap_frame, cs) == FRAME_CS &&
+               offsetof(struct trap_frame, rax) == FRAME_RAX && offsetof(struct trap_frame, rip) == FRAME_RIP &&
+               offsetof(struct trap_frame, cs) == FRAME_CS &&
                offsetof(struct trap_frame, rflags) == FRAME_RFLAGS && offsetof(struct trap_frame, rsp) == FRAME_RSP &&
                sizeof(struct trap_frame) == FRAME_BYTES, "core/x86/offsets.h");
 
@@ -53,6 +54,9 @@ struct trap_caught {
  *   back here, and locks that fn took are still held. Calls nest.
  */
 bool trap_try(void (*fn)(void *arg), void *arg, struct trap_caught *caught);
+
+/* trap_return - go on where the frame says, with all its registers, in ring 3 or ring 0; it may lie anywhere */
+NORETURN void trap_return(const struct trap_frame *f);
 
 /* trap_dump - an exception in full: name, error code in words, registers, page walk, backtrace */
 void trap_dump(const struct trap_frame *f);

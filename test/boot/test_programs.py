@@ -66,3 +66,31 @@ def test_a_program_of_the_esp_goes_before_one_in_the_image(visitor, tmp_path):
     assert run.status == 0, run
     rows = re.findall(r"^hello .*$", run.text.replace("\r", ""), re.M)
     assert len(rows) == 2 and rows[0].endswith("(ESP)") and not rows[1].endswith("(ESP)")
+
+
+@pytest.mark.parametrize("options", [[], ["--emulator", "bochs"]], ids=["tcg", "bochs"])
+def test_a_program_runs_in_ring_3_and_gets_its_arguments(options, boot):
+    run = boot("run hello one 'two three'", *options)
+    assert run.status == 0 and "hello, world: I am process 1" in run.text, run
+    assert "argument 2: two three" in run.text and "\nhello: exit 0" in run.text, run
+
+
+@pytest.mark.parametrize("conf", ["paging=4", "paging=5"])
+def test_programs_run_with_four_and_with_five_levels(conf, boot):
+    run = boot("run hello; run bench", "--conf", conf)
+    assert run.status == 0 and "hello: exit 0" in run.text and "bench: exit 0" in run.text, run
+
+
+def test_all_frames_are_back_when_a_program_has_ended(boot):
+    run = boot("run bench; frames; run bench; frames")
+    free = re.findall(r"frames managed, (\d+) free", run.text)
+    assert run.status == 0 and len(free) == 2 and free[0] == free[1], run
+
+
+@pytest.mark.xdist_group("console")
+class TestProcesses:
+    def test_an_unknown_program_is_named(self, console):
+        assert "no such program" in console.run("run nothing")
+
+    def test_what_there_is_not_cannot_be_killed(self, console):
+        assert "nothing is there" in console.run("kill 200")
