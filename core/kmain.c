@@ -18,6 +18,7 @@
 #include "core/dev/edu.h"
 #include "core/dev/fb.h"
 #include "core/dev/kbd.h"
+#include "core/dev/nvme.h"
 #include "core/dev/pci.h"
 #include "core/dev/serial.h"
 #include "core/fmt.h"
@@ -222,6 +223,7 @@ static void start_devices(const struct boot_info *b)
     must(proc_start(), "processes");
     input_start();
     cpu_sti();
+    nvme_start();
 }
 
 /* Four or five levels, as octavo.conf says: else as the firmware left it, the kernel's half needs no fifth. */

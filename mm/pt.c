@@ -471,30 +471,53 @@ static err_t take_type(struct map *m, uint64_t n)
     return err;
 }
 
+/* How many frames of the list lie in a range, up to the first that doesn't; by fours: the list may be long. */
+static uint64_t inside(const pfn_t f[], uint64_t n, struct frame_range r)
+{
+    uint64_t i = 0, length = r.end - r.start;
+
+#define IN(frame) ((frame).idx - r.start < length)
+    while (i + 4 <= n && IN(f[i]) && IN(f[i + 1]) && IN(f[i + 2]) && IN(f[i + 3]))
+        i += 4;
+    while (i < n && IN(f[i]))
+        i++;
+#undef IN
+    return i;
+}
+
 static bool list_is_ram(const pfn_t frames[], uint64_t n)
 {
-    struct frame_range around = { 0, 0 };
+    struct frame_range around;
 
-    for (uint64_t i = 0; i < n; i++)
-        if (UNLIKELY(frames[i].idx - around.start >= around.end - around.start) &&
-            !memtype_is_ram(frames[i], 1, &around))
+    for (uint64_t i = 0; i < n; i += inside(frames + i, n - i, around))
+        if (!memtype_is_ram(frames[i], 1, &around))
             return false;
     return true;
 }
 
-/* The same for a list: all of it is plain RAM, or each frame is counted. */
+static err_t list_fits(const pfn_t frames[], uint64_t n)
+{
+    uint64_t any = 0;
+
+    for (uint64_t i = 0; i < n; i++)
+        any |= frames[i].idx;
+    return any < pte_frame_limit() ? ERR_OK : ERR_INVAL;
+}
+
+/* The same for a list: all of it is plain RAM, whose numbers fit any entry, or each frame is looked at and counted. */
 static err_t take_types(struct map *m, uint64_t n)
 {
     uint64_t cache = m->flags & PTE_CACHE, i = 0;
-    err_t    err = ERR_OK;
+    err_t    err;
 
     if (cache == PTE_CACHE_WB && LIKELY(list_is_ram(m->list, n)))
         return ERR_OK;
+    err = list_fits(m->list, n);
     for (; i < n && err == ERR_OK; i++)
         err = memtype_take(m->list[i], 1, cache);
     if (err == ERR_OK)
         m->flags |= PTE_TYPED;
-    else
+    else if (i > 0)
         for (i--; i-- > 0;)
             memtype_give(m->list[i], 1);
     return err;
@@ -540,17 +563,11 @@ err_t pt_map(struct pt *pt, va_t start, pfn_t frame, uint64_t n_pages, uint64_t 
 err_t pt_map_frames(struct pt *pt, va_t start, const pfn_t frames[], uint64_t n_pages, uint64_t flags)
 {
     struct map m = { .pt = pt, .list = frames, .flags = flags, .small = true };
-    uint64_t   any = 0, irq;
-    err_t      err;
+    uint64_t   irq = irqlock_take(&pt->lock);
+    err_t      err = pt_span(pt, start, n_pages, &m.span);
 
-    irq = irqlock_take(&pt->lock);
-    err = pt_span(pt, start, n_pages, &m.span);
     if (err == ERR_OK)
         err = pt_flags_ok(pt, m.span, flags);
-    for (uint64_t i = 0; err == ERR_OK && i < n_pages; i++)
-        any |= frames[i].idx;
-    if (any >= pte_frame_limit())
-        err = ERR_INVAL;
     if (err == ERR_OK)
         err = take_types(&m, n_pages);
     if (err == ERR_OK) {

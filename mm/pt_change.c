@@ -52,9 +52,11 @@ static unsigned clear_listed(struct unmap *u, pte_cell *c, unsigned n, uint64_t 
             break;
         e = pte_swap(&c[i], (pte_t){ 0 });
         note_page(u->pt, u->batch, page + i, LEVEL_4K, e, (pte_t){ 0 });
-        type_given(e, LEVEL_4K);
         removed++;
-        if (pte_present(e) && !u->batch->all)
+        if (!pte_present(e))
+            continue;
+        type_given(e, LEVEL_4K);
+        if (!u->batch->all)
             tlb_changed(u->batch, page_va(u->pt, page + i));
     }
     return removed;

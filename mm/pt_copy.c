@@ -37,40 +37,56 @@ struct copy {
     uint64_t         without;
 };
 
+/* A page table of plain RAM. What is not present is what its owner noted there, and stays that. */
+static void copy_plain(const struct copy *c, pte_cell *to, const pte_cell *from)
+{
+    const uint64_t keep = ~(c->without | PTE_A | PTE_D);
+
+    for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
+        pte_t e = pte_load(&from[i]);
+
+        e.raw &= (e.raw & PTE_P) != 0 ? keep : e.raw;
+        pte_store(&to[i], e);
+    }
+}
+
 static unsigned copy_table(struct copy *c, pte_cell *to, const pte_cell *from, unsigned level);
 
-/* What stands for an entry in the copy; what is not present is what its owner noted there, and stays that */
+/* What stands for an entry in the copy */
 static pte_t copied(struct copy *c, pte_t e, unsigned level)
 {
-    pfn_t    frame;
-    unsigned n;
+    const pte_cell *from;
+    pte_cell       *to;
+    pfn_t           frame;
+    unsigned        n;
 
     if (!pte_present(e))
         return e;
     if (pte_is_leaf(e, level))
         return (pte_t){ (e.raw & PTE_TYPED) != 0 ? 0 : e.raw & ~(c->without | PTE_A | PTE_D) };
     frame = stock_take(c->to, &c->stock);
-    n = copy_table(c, port_ptr(pfn_to_pa(frame)), port_ptr(pfn_to_pa(pte_frame(e, level))), level - 1);
-    if (n == 0) {
-        stock_put(c->to, &c->stock, frame);
-        return (pte_t){ 0 };
+    from = port_ptr(pfn_to_pa(pte_frame(e, level)));
+    to = port_ptr(pfn_to_pa(frame));
+    if (level == LEVEL_2M && (e.raw & PTE_TYPED_BELOW) == 0) {
+        copy_plain(c, to, from);
+        n = pte_count(e);
+    } else {
+        n = copy_table(c, to, from, level - 1);
     }
-    return pte_table(frame, (e.raw & PTE_U) != 0, n);
+    if (n > 0)
+        return pte_table(frame, (e.raw & PTE_U) != 0, n);
+    stock_put(c->to, &c->stock, frame);
+    return (pte_t){ 0 };
 }
 
 /* Returns how many entries are not 0 */
 static unsigned copy_table(struct copy *c, pte_cell *to, const pte_cell *from, unsigned level)
 {
-    const uint64_t keep = ~(c->without | PTE_A | PTE_D);
-    unsigned       n = 0;
+    unsigned n = 0;
 
     for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
-        pte_t e = pte_load(&from[i]);
+        pte_t e = copied(c, pte_load(&from[i]), level);
 
-        if (level > LEVEL_4K || (e.raw & PTE_TYPED) != 0)
-            e = copied(c, e, level);
-        else
-            e.raw &= (e.raw & PTE_P) != 0 ? keep : e.raw;
         pte_store(&to[i], e);
         n += e.raw != 0;
     }

@@ -20,6 +20,7 @@ usage: ovmf/run.sh [options]              interactive: the console is this termi
   --conf 'KEY=VALUE'          one more line of octavo.conf; repeatable
   --disk FILE                 attach FILE as an NVMe disk (IDE in Bochs); repeatable
   --device 'MODEL,...'        passed on to QEMU; repeatable
+  --qemu 'OPTION VALUE'       any other option of QEMU's, '-blockdev ...' say; repeatable
   --gui                       show the screen in a window
   --no-screen, --no-serial    a machine without a graphics card; without a serial port
   --screenshot FILE.png       what the screen shows once the commands are done
@@ -44,7 +45,7 @@ export PATH="$PATH:/usr/sbin:/sbin"
 exec_line='' mem=512M cpu='' smp=1 machine=q35 firmware=ovmf emulator=qemu timeout='' shot=''
 gdb='' hostile='' efi=$here/build/BOOTX64.EFI
 has_exec=false icount=false gui=false screen=true serial=true
-confs=() disks=() devices=() image=()
+confs=() disks=() devices=() others=() image=()
 while [ $# -gt 0 ]; do
     case $1 in
     --icount) icount=true; shift; continue ;;
@@ -65,6 +66,7 @@ while [ $# -gt 0 ]; do
     --conf) confs+=("$2") ;;
     --disk) disks+=("$2") ;;
     --device) devices+=("$2") ;;
+    --qemu) others+=("${2%% *}" "${2#* }") ;;
     --screenshot) shot=$2 ;;
     --gdb) gdb=$2 ;;
     --hostile) hostile=$2 ;;
@@ -228,6 +230,7 @@ qemu_command() {
         command+=(-drive "if=none,id=disk$n,format=raw,file=$disk" -device "nvme,drive=disk$n,serial=octavo$n")
         n=$((n + 1))
     done
+    command+=(${others[@]+"${others[@]}"})
     for disk in ${devices[@]+"${devices[@]}"}; do command+=(-device "$disk"); done
 
     if $screen; then command+=(-vga std); else command+=(-vga none); fi

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* core/console/cmd_devices.c - what hangs on the buses, and what it does to memory: pci, dma */
+/* core/console/cmd_devices.c - what hangs on the buses, and what it does to memory: pci, disks, dma */
 #include <stdatomic.h>
 
 #include "core/console/commands.h"
 #include "core/dev/edu.h"
+#include "core/dev/nvme.h"
 #include "core/dev/pci.h"
 #include "core/fmt.h"
 #include "core/log.h"
 #include "core/proc/thread.h"
 #include "core/str.h"
 #include "core/x86/time.h"
+#include "mm/crc32.h"
 #include "mm/frame.h"
 #include "mm/port.h"
 
@@ -43,6 +45,26 @@ static err_t pci(unsigned argc, char *argv[])
         show_bars(d);
     }
     kprintf("through %s\n", pci_way());
+    return ERR_OK;
+}
+
+/* ---- disks ---------------------------------------------------------------------------------------------- */
+
+static err_t disks(unsigned argc, char *argv[])
+{
+    const struct nvme_disk *d;
+    char                    size[FMT_SIZE_BYTES];
+
+    (void)argv;
+    if (argc > 1)
+        return ERR_SYNTAX;
+    kprintf(HEADING("%-9s %10s %6s %9s %7s %7s  %s\n"), "name", "size", "block", "commands", "errors", "resets", "model");
+    for (unsigned i = 0; (d = nvme_disk(i)) != NULL; i++) {
+        struct nvme_counts n = nvme_counts(d);
+
+        kprintf("%-9s %10s %6u %9llu %7llu %7llu  %s\n", d->name, fmt_size(size, d->n_blocks * d->block_bytes), d->block_bytes,
+                ULL(n.commands), ULL(n.errors), ULL(n.resets), d->model);
+    }
     return ERR_OK;
 }
 
@@ -148,26 +170,19 @@ static err_t copy_by_engine(struct copying *c, uint64_t n_frames)
     return wrong == 0 ? ERR_OK : ERR_CORRUPT;
 }
 
-static err_t dma(unsigned argc, char *argv[])
+static err_t dma_edu(uint64_t n_bytes)
 {
     static struct copying copying; /* one console, one at a time */
     struct copying       *c = &copying;
-    uint64_t              n_bytes = 4 * PAGE_SIZE, n_frames;
+    uint64_t              n_frames = (n_bytes + PAGE_SIZE - 1) >> PAGE_SHIFT;
     err_t                 err;
 
-    if (argc > 2 || (argc == 2 && fmt_read_u64(argv[1], &n_bytes) != ERR_OK))
-        return ERR_SYNTAX;
-    if (n_bytes == 0 || n_bytes > DMA_FRAMES_MAX * PAGE_SIZE) {
-        kprintf("from 1 to %llu bytes\n", ULL(DMA_FRAMES_MAX * PAGE_SIZE));
-        return ERR_INVAL;
-    }
     if (edu_device() == NULL) {
-        kprintf("this machine has no DMA engine that we know: QEMU has one, --device edu\n");
+        kprintf("this machine has no DMA engine that copies: QEMU has one, --device edu\n");
         return ERR_NOSYS;
     }
     memset(c, 0, sizeof *c);
     c->n_bytes = n_bytes;
-    n_frames = (n_bytes + PAGE_SIZE - 1) >> PAGE_SHIFT;
     err = frames_alloc(n_frames, c->from);
     if (err != ERR_OK)
         return err;
@@ -182,8 +197,118 @@ static err_t dma(unsigned argc, char *argv[])
     return err;
 }
 
+/* ---- the same with a disk: several commands under way, scattered frames ------------------------------------ */
+
+#define READ_PAGES 8 /* of a command */
+#define READS      (DMA_FRAMES_MAX / READ_PAGES)
+
+struct reading {
+    const struct nvme_disk *disk;
+    pfn_t                   frames[DMA_FRAMES_MAX];
+    uint64_t                n_frames;
+    struct nvme_io          io[READS];
+    err_t                   err;
+    _Atomic bool            done;
+};
+
+static err_t begin_read(struct reading *r, unsigned i)
+{
+    struct dma_piece pieces[READ_PAGES];
+    unsigned         n = (unsigned)min_u64(r->n_frames - (uint64_t)i * READ_PAGES, READ_PAGES);
+
+    for (unsigned p = 0; p < n; p++)
+        pieces[p] = (struct dma_piece){ pfn_to_pa(r->frames[i * READ_PAGES + p]), PAGE_SIZE };
+    return nvme_begin(r->disk, NVME_READ, (uint64_t)i * READ_PAGES * PAGE_SIZE / r->disk->block_bytes, pieces, n, &r->io[i]);
+}
+
+static void read_all(void *arg)
+{
+    struct reading *r = arg;
+    unsigned        begun = 0;
+
+    while (begun * READ_PAGES < r->n_frames && r->err == ERR_OK) {
+        r->err = begin_read(r, begun);
+        begun += r->err == ERR_OK;
+    }
+    for (unsigned i = 0; i < begun; i++) {
+        err_t err = nvme_end(&r->io[i]);
+
+        r->err = r->err == ERR_OK ? err : r->err;
+    }
+    atomic_store_explicit(&r->done, true, memory_order_release);
+}
+
+static err_t read_by_disk(struct reading *r)
+{
+    struct nvme_counts before = nvme_counts(r->disk), after;
+    uint64_t           began = cpu_rdtsc(), primes;
+    uint32_t           sum = 0;
+    struct thread     *t;
+    err_t              err = thread_create("dma", NULL, read_all, r, &t);
+
+    if (err != ERR_OK)
+        return err;
+    primes = primes_until(&r->done);
+    thread_join(t);
+    if (r->err != ERR_OK)
+        return r->err;
+    uint64_t us = time_ns(cpu_rdtsc() - began) / 1000;
+
+    after = nvme_counts(r->disk);
+    for (uint64_t i = 0; i < r->n_frames; i++)
+        sum = crc32(sum, port_ptr(pfn_to_pa(r->frames[i])), PAGE_SIZE);
+    kprintf("%llu bytes read with %llu commands and %llu interrupts in %llu us, CRC-32 %08x\n",
+            ULL(r->n_frames << PAGE_SHIFT), ULL(after.commands - before.commands), ULL(after.interrupts - before.interrupts),
+            ULL(us), sum);
+    kprintf("meanwhile the CPU found %llu primes\n", ULL(primes));
+    return ERR_OK;
+}
+
+static err_t dma_disk(const struct nvme_disk *disk, uint64_t n_bytes)
+{
+    static struct reading reading; /* one console, one at a time */
+    struct reading       *r = &reading;
+
+    if (n_bytes % PAGE_SIZE != 0) {
+        kprintf("from a disk: whole pages of %llu bytes\n", ULL(PAGE_SIZE));
+        return ERR_INVAL;
+    }
+    memset(r, 0, sizeof *r);
+    r->disk = disk;
+    r->n_frames = n_bytes >> PAGE_SHIFT;
+    err_t err = frames_alloc(r->n_frames, r->frames);
+
+    if (err != ERR_OK)
+        return err;
+    err = read_by_disk(r);
+    bool lost = false; /* a disk that could not be switched off may still write there */
+
+    for (unsigned i = 0; i < READS; i++)
+        lost |= r->io[i].lost;
+    if (!lost && frames_free(r->n_frames, r->frames) != ERR_OK)
+        PANIC("frames just taken can't be given back");
+    return err;
+}
+
+static err_t dma(unsigned argc, char *argv[])
+{
+    const struct nvme_disk *disk = argc > 1 ? nvme_find(argv[1]) : NULL;
+    uint64_t                n_bytes = 4 * PAGE_SIZE;
+    unsigned                number = disk != NULL ? 2 : 1;
+
+    if (argc > number + 1 || (argc == number + 1 && fmt_read_u64(argv[number], &n_bytes) != ERR_OK))
+        return ERR_SYNTAX;
+    if (n_bytes == 0 || n_bytes > DMA_FRAMES_MAX * PAGE_SIZE) {
+        kprintf("from 1 to %llu bytes\n", ULL(DMA_FRAMES_MAX * PAGE_SIZE));
+        return ERR_INVAL;
+    }
+    return disk != NULL ? dma_disk(disk, n_bytes) : dma_edu(n_bytes);
+}
+
 const struct command commands_devices[] = {
     { "pci", "", "the devices on PCI: what they are, their memory, how they signal", pci },
-    { "dma", "[BYTES]", "have a device copy memory while the CPU does something else, and signal with an interrupt", dma },
+    { "disks", "", "the disks, and what was asked of them", disks },
+    { "dma", "[DISK] [BYTES]", "a device copies memory, or reads a disk, while the CPU does something else; it signals when it stops",
+      dma },
     { NULL, NULL, NULL, NULL },
 };

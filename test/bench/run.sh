@@ -21,8 +21,11 @@ if command -v valgrind >/dev/null; then
     echo
     echo "== frames: cache misses counted by cachegrind"
     test/bench/cachegrind.sh | tee "$out/cachegrind.csv"
+    echo
+    echo "== heap: what its checks cost"
+    test/bench/unchecked.sh | tee "$out/unchecked.txt"
 else
-    echo "run.sh: without valgrind, no cache misses" >&2
+    echo "run.sh: without valgrind, no cache misses, and nothing about the cost of checks" >&2
 fi
 
 tools/plot.py "$out" "$out/plots"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What hangs on the buses, and memory that devices read and write by themselves."""
 import re
+import zlib
 
 import pytest
 
@@ -55,6 +56,62 @@ def test_a_device_copies_while_the_cpu_works(boot, mem, bounced):
 
 def test_without_an_engine_or_with_wrong_numbers_dma_says_so(boot):
     run = boot("dma", "--device", "nvme,serial=x")
-    assert run.status == 1 and "no DMA engine" in run.text, run
+    assert run.status == 1 and "no DMA engine that copies" in run.text, run
     run = boot("dma 0; dma 262145; dma x; dma 1 2", "--device", "edu")
     assert run.status == 1 and run.text.count("from 1 to 262144 bytes") == 2 and run.text.count("usage: dma") == 2, run
+
+
+# ---- disks ------------------------------------------------------------------------------------------
+
+def make_disk(tmp_path, n_bytes=1 << 20):
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(b"".join(zlib.crc32(i.to_bytes(8, "little")).to_bytes(4, "little") for i in range(n_bytes // 4)))
+    return disk
+
+
+@pytest.mark.parametrize("mem", ["64M", "6G"])
+def test_scattered_frames_are_read_from_a_disk_by_several_commands(boot, tmp_path, mem):
+    disk = make_disk(tmp_path)
+    run = boot("disks; dma nvme0n1; dma nvme0n1 4096; dma nvme0n1 0x40000; disks", "--disk", disk, "--mem", mem)
+    assert run.status == 0, run
+    assert re.search(r"^nvme0n1 +1 MiB +512 .* QEMU NVMe Ctrl$", run.text, re.M), run
+    content = disk.read_bytes()
+    for n_bytes, commands in ((16384, 1), (4096, 1), (262144, 8)):
+        found = re.search(rf"^{n_bytes} bytes read with {commands} commands and (\d+) interrupts in \d+ us, CRC-32 (\w+)$",
+                          run.text, re.M)
+        assert found and 1 <= int(found[1]) <= commands, run
+        assert int(found[2], 16) == zlib.crc32(content[:n_bytes]), run
+    assert content == make_disk(tmp_path).read_bytes()
+
+
+def test_blocks_of_4096_bytes_and_several_namespaces(boot, tmp_path):
+    disk = make_disk(tmp_path)
+    run = boot("disks; dma nvme0n2 8192", "--qemu", f"-drive if=none,id=a,format=raw,file={disk},read-only=on,file.locking=off",
+               "--qemu", f"-drive if=none,id=b,format=raw,file={disk},read-only=on,file.locking=off", "--device", "nvme,id=n,serial=x",
+               "--device", "nvme-ns,drive=a,bus=n,nsid=1", "--device",
+               "nvme-ns,drive=b,bus=n,nsid=2,logical_block_size=4096,physical_block_size=4096")
+    assert run.status == 0, run
+    assert re.search(r"^nvme0n1 +1 MiB +512 ", run.text, re.M) and re.search(r"^nvme0n2 +1 MiB +4096 ", run.text, re.M), run
+    assert f"CRC-32 {zlib.crc32(disk.read_bytes()[:8192]):08x}" in run.text
+
+
+def test_a_read_error_is_reported_and_what_was_right_is_read(boot, tmp_path):
+    disk = make_disk(tmp_path)
+    run = boot("dma nvme0n1 32768; dma nvme0n1 0x40000; dma nvme0n1 32768; disks; frames", "--qemu",
+               f"-blockdev driver=raw,node-name=bad,file.driver=blkdebug,file.inject-error.0.event=read_aio,"
+               f"file.inject-error.0.sector=70,file.image.driver=file,file.image.filename={disk}", "--device", "nvme,drive=bad,serial=x")
+    assert run.status == 1, run
+    assert re.search(r"nvme0n1: read at block 64: unrecovered read error \(status 0x\w+\)", run.text), run
+    assert run.text.count(f"CRC-32 {zlib.crc32(disk.read_bytes()[:32768]):08x}") == 2, run
+    assert re.search(r"^nvme0n1 +\S+ \w+ +512 +\d+ +1 +0 ", run.text, re.M), run
+
+
+def test_a_disk_that_is_too_slow_is_reset_and_its_late_answers_count(boot, tmp_path):
+    disk = make_disk(tmp_path)
+    run = boot("dma nvme0n1 0x40000; dma nvme0n1 4096; disks",
+               "--qemu", "-object throttle-group,id=slow,x-bps-total=4000", "--qemu",
+               f"-blockdev driver=throttle,node-name=t,throttle-group=slow,file.driver=file,file.filename={disk}",
+               "--device", "nvme,drive=t,serial=x")
+    assert "nvme0 does not answer: switched off" in run.text, run
+    assert f"CRC-32 {zlib.crc32(disk.read_bytes()[:4096]):08x}" in run.text, run
+    assert re.search(r"^nvme0n1 .* 0 +[1-9]  QEMU", run.text, re.M), run
