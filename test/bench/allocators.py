@@ -3,7 +3,8 @@
 """test/bench/allocators.py [--rounds N] [synthetic] [traces] [programs] - allocators side by side, by LD_PRELOAD
 
 synthetic  build/host/bench-heap: made-up workloads
-traces     build/host/replay --libc: recorded traces (Octavo once more without the malloc around it: `heap`)
+traces     build/host/replay --libc: recorded traces, and 10,000 live objects of 16..4096 bytes replaced at random. `heap` is
+           Octavo's without the malloc around it, and the smallest arena for it as a multiple of the bytes alive
 programs   the real programs of test/host/malloc: CPU seconds, wall seconds, and the largest process's peak memory
 
 The best of N rounds (2), the allocators taking turns. Under each table, Octavo against the others: the geometric mean of
@@ -12,7 +13,9 @@ its ratio to each rival, and to whichever rival is the best in each row. What is
 import argparse
 import math
 import os
+import random
 import re
+import struct
 import subprocess
 import sys
 
@@ -73,14 +76,36 @@ def synthetic(found, rounds):
     show("memory", memory, compare=False)
 
 
+def mixed_trace(path):
+    """10,000 live objects of 16..4096 bytes, replaced at random half a million times, as a trace"""
+    rnd, sizes, events, live, peak = random.Random(1), {}, [], 0, 0
+    for i in range(510000):
+        slot = i if i < 10000 else rnd.randrange(10000)
+        if slot in sizes:
+            live -= sizes[slot]
+            events.append(1 | slot << 8)
+        sizes[slot] = rnd.randint(16, 4096)
+        events.append(4 << 3 | slot << 8 | sizes[slot] << 32)
+        live += sizes[slot]
+        peak = max(peak, live)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as out:
+        out.write(struct.pack(f"<8s{3 + len(events)}Q", b"MTRC1", 10000, len(events), peak, *events))
+
+
 def traces(found, rounds):
-    times = {}
-    files = [f"test/data/traces/{t}.mtr.xz" for t in TRACES]
+    times, arenas = {}, {}
+    made = "build/bench/mixed.mtr"
+    mixed_trace(os.path.join(ROOT, made))
+    files = [f"test/data/traces/{t}.mtr.xz" for t in TRACES] + [made]
     for name, path in {"heap": None, **found}.items():
-        text = output(["build/host/replay", "--no-arena", "--repeat", str(2 * rounds), *(["--libc"] if path else []), *files], path)
-        for trace, ns in re.findall(r"^(\w+)\.mtr\.xz .*? ([\d.]+) ns/call", text, re.M):
+        text = output(["build/host/replay", "--repeat", str(2 * rounds), *(["--libc"] if path else []), *files], path)
+        for trace, ns, arena in re.findall(r"^(\w+)\.mtr\S* .*? ([\d.]+) ns/call[^)]*\)(?: +arena ([\d.]+))?", text, re.M):
             least(times, f"{trace} [ns/call]", name, float(ns))
-    show("recorded traces", times)
+            if arena:
+                least(arenas, f"{trace} [x live]", name, float(arena))
+    show("traces", times)
+    show("smallest arena", arenas, compare=False)
 
 
 def real(found, rounds, wanted):
