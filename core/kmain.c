@@ -17,6 +17,7 @@
 #include "core/dev/acpi.h"
 #include "core/dev/edu.h"
 #include "core/dev/fb.h"
+#include "core/dev/iommu.h"
 #include "core/dev/kbd.h"
 #include "core/dev/nvme.h"
 #include "core/dev/pci.h"
@@ -195,6 +196,17 @@ static void start_frames(const struct boot_info *b)
     stage(4, what, ticks);
 }
 
+/* Where there is one, no device reaches memory from here on but what it is handed. */
+static void start_iommu(void)
+{
+    err_t err = iommu_start();
+
+    if (err == ERR_OK)
+        log_info(TAG, "IOMMU: each device reaches what it is handed");
+    else if (err != ERR_NOENT)
+        log_warn(TAG, "IOMMU: %s; devices reach all memory", err_str(err));
+}
+
 /* A device that only emulated machines have: nothing is said where there is none. */
 static void start_edu(void)
 {
@@ -219,6 +231,7 @@ static void start_devices(const struct boot_info *b)
     must(thread_start(), "threads");
     log_info(TAG, "interrupts by %s, time slices by %s", apic_mode(), timer_source());
     pci_start();
+    start_iommu();
     start_edu();
     must(proc_start(), "processes");
     input_start();

@@ -197,6 +197,27 @@ static err_t dma_edu(uint64_t n_bytes)
     return err;
 }
 
+/* A device that goes astray: what stands between it and a frame that it was not handed? */
+static err_t dma_stray(void)
+{
+    pfn_t f;
+    err_t err = edu_device() == NULL ? ERR_NOSYS
+                                     : frame_alloc_with(&(struct frame_request){ .highest = edu_dma()->limits.highest }, &f);
+
+    if (err != ERR_OK)
+        return err;
+    uint64_t *word = port_ptr(pfn_to_pa(f)), before = *word = pattern(f.idx);
+
+    err = edu_stray(pfn_to_pa(f));
+    if (err != ERR_OK)
+        return err; /* it may still write there */
+    bool same = *(volatile uint64_t *)word == before;
+
+    kprintf("the device wrote to %#llx, which it was not handed: the memory %s\n", ULL(pfn_to_pa(f).raw),
+            same ? "is as it was" : "has changed, nothing stands in between");
+    return frame_free(f);
+}
+
 /* ---- the same with a disk: several commands under way, scattered frames ------------------------------------ */
 
 #define READ_PAGES 8 /* of a command */
@@ -296,6 +317,8 @@ static err_t dma(unsigned argc, char *argv[])
     uint64_t                n_bytes = 4 * PAGE_SIZE;
     unsigned                number = disk != NULL ? 2 : 1;
 
+    if (argc == 2 && strcmp(argv[1], "stray") == 0)
+        return dma_stray();
     if (argc > number + 1 || (argc == number + 1 && fmt_read_u64(argv[number], &n_bytes) != ERR_OK))
         return ERR_SYNTAX;
     if (n_bytes == 0 || n_bytes > DMA_FRAMES_MAX * PAGE_SIZE) {
@@ -308,7 +331,7 @@ static err_t dma(unsigned argc, char *argv[])
 const struct command commands_devices[] = {
     { "pci", "", "the devices on PCI: what they are, their memory, how they signal", pci },
     { "disks", "", "the disks, and what was asked of them", disks },
-    { "dma", "[DISK] [BYTES]", "a device copies memory, or reads a disk, while the CPU does something else; it signals when it stops",
+    { "dma", "[DISK] [BYTES]|stray", "a device copies memory, or reads a disk, while the CPU does something else; it signals when it stops",
       dma },
     { NULL, NULL, NULL, NULL },
 };

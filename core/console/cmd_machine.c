@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* core/console/cmd_machine.c - the machine around the memory: cpu, log, panic, reboot, poweroff */
 #include "core/console/commands.h"
+#include "core/dev/iommu.h"
 #include "core/fmt.h"
 #include "core/log.h"
 #include "core/machine.h"
@@ -68,6 +69,17 @@ static void print_features(const struct cpu_features *f)
     }
 }
 
+static void print_iommu(void)
+{
+    struct iommu_info i = iommu_info();
+
+    if (i.n_units == 0)
+        kprintf("%-10s none in use: devices reach all memory\n", "IOMMU");
+    else
+        kprintf("%-10s VT-d, %u unit%s, %u devices with tables of %u levels in %llu frames, %llu accesses blocked\n", "IOMMU",
+                i.n_units, i.n_units == 1 ? "" : "s", i.n_devices, i.levels, ULL(i.tables), ULL(i.faults));
+}
+
 static err_t cpu(unsigned argc, char *argv[])
 {
     const struct cpu_features *f = cpu_features();
@@ -86,6 +98,7 @@ static err_t cpu(unsigned argc, char *argv[])
             (read_cr4() & CR4_LA57) != 0 ? 5 : 4);
     kprintf("%-10s %#-12llx firmware left %#llx\n", "RSP", ULL(cpu_rsp()), ULL(b->fw_rsp));
     kprintf("%-10s %s, id %u\n", "APIC", apic_mode(), apic_id());
+    print_iommu();
     kprintf("%-10s %u.%03u MHz by %s\n", "TSC", time_tsc_khz() / 1000, time_tsc_khz() % 1000, time_source());
     kprintf("%-10s %s %u.%u\n", "firmware", b->firmware, b->firmware_revision >> 16,
             b->firmware_revision & 0xffff);

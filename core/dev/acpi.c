@@ -4,6 +4,7 @@
  *
  *   RSDP -> XSDT (or RSDT) -> MADT   processors, I/O APICs, where ISA interrupts arrive
  *                          -> MCFG   where PCI's configuration registers lie
+ *                          -> DMAR   IOMMUs of Intel's, and what devices reach in spite of them
  *                          -> FADT   power management ports, reset register -> DSDT: the \_S5 package
  *
  * The tables are read before stage 2, through the firmware's own mapping, and under trap_try: they are
@@ -102,6 +103,29 @@ static void read_mcfg(const uint8_t *t)
             acpi.ecam[acpi.n_ecams++] = (struct acpi_ecam){ pa(load(e, 8)), load16(e + 8), e[10], e[11] };
 }
 
+/* Devices directly on a bus only: what lies behind bridges has its bus number from who set the bridge up. */
+static void note_dma_reserved(const uint8_t *e, uint16_t n)
+{
+    uint64_t start = load(e + 8, 8), last = load(e + 16, 8);
+
+    for (const uint8_t *scope = e + 24; scope + 8 <= e + n && scope[1] >= 8; scope += scope[1])
+        if (scope[0] == 1 && scope[1] == 8 && start < last && acpi.n_dma_reserved < ACPI_DMA_RESERVED_MAX)
+            acpi.dma_reserved[acpi.n_dma_reserved++] = (struct acpi_dma_reserved){
+                (uint16_t)(scope[5] << 8 | (scope[6] & 31) << 3 | (scope[7] & 7)), pa(start), last - start + 1 };
+}
+
+/* read_dmar - VT-d 3.1, 8.1 "DMA Remapping Reporting Structure" */
+static void read_dmar(const uint8_t *t)
+{
+    const uint8_t *end = t + load32(t + 4);
+
+    for (const uint8_t *e = t + 48; e + 4 <= end && load16(e + 2) >= 16 && e + load16(e + 2) <= end; e += load16(e + 2))
+        if (load16(e) == 0 && acpi.n_iommus < ACPI_IOMMUS_MAX)
+            acpi.iommu[acpi.n_iommus++] = pa(load(e + 8, 8));
+        else if (load16(e) == 1 && load16(e + 2) >= 24)
+            note_dma_reserved(e, load16(e + 2));
+}
+
 /* aml_small - an integer of at most a byte: ZeroOp, OneOp or BytePrefix */
 static const uint8_t *aml_small(const uint8_t *p, uint8_t *value)
 {
@@ -171,6 +195,8 @@ static err_t read_all(const uint8_t *rsdp)
             read_fadt(t);
         else if ((t = table_at(load(e, size), "MCFG")) != NULL)
             read_mcfg(t);
+        else if ((t = table_at(load(e, size), "DMAR")) != NULL)
+            read_dmar(t);
     }
     return ERR_OK;
 }

@@ -9,6 +9,8 @@
 #define ACPI_IOAPICS_MAX 16
 #define ACPI_CPUS_MAX    256
 #define ACPI_ECAMS_MAX   8
+#define ACPI_IOMMUS_MAX  8
+#define ACPI_DMA_RESERVED_MAX 16
 #define ISA_IRQS         16
 
 struct acpi_ioapic {
@@ -29,6 +31,13 @@ struct acpi_ecam {
     uint8_t  first_bus, last_bus;
 };
 
+/* Memory that a device goes on using for the firmware: a keyboard that it emulates, say */
+struct acpi_dma_reserved {
+    uint16_t device; /* bus, slot, function */
+    pa_t     start;
+    uint64_t n_bytes;
+};
+
 /* A register that lies in memory or in port space */
 struct acpi_register {
     bool     in_memory;
@@ -44,7 +53,9 @@ struct acpi_info {
     struct acpi_isa_irq isa[ISA_IRQS];
 
     struct acpi_ecam    ecam[ACPI_ECAMS_MAX];
-    unsigned n_ecams;
+    pa_t                iommu[ACPI_IOMMUS_MAX]; /* registers of Intel's */
+    struct acpi_dma_reserved dma_reserved[ACPI_DMA_RESERVED_MAX];
+    unsigned n_ecams, n_iommus, n_dma_reserved;
 
     uint16_t pm_timer_port;              /* 0: there is none */
     bool     pm_timer_32;                /* 32 bits wide, else 24 */

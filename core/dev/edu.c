@@ -10,6 +10,7 @@
  */
 #include "core/dev/edu.h"
 
+#include "core/dev/iommu.h"
 #include "core/log.h"
 #include "core/proc/thread.h"
 #include "core/x86/mmio.h"
@@ -61,7 +62,9 @@ err_t edu_start(void)
     if ((mmio_read32(edu.registers + REG_IDENTITY) & 0xFF) != IDENTITY)
         return ERR_NOENT;
     pci_command(d, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 0);
-    err = pci_interrupt(d, 0, on_interrupt, NULL);
+    err = iommu_guard(d, &edu.dma);
+    if (err == ERR_OK)
+        err = pci_interrupt(d, 0, on_interrupt, NULL);
     if (err == ERR_OK)
         edu.device = d;
     return err;
@@ -119,4 +122,9 @@ err_t edu_copy(pa_t to, pa_t from, uint64_t n_bytes, edu_seen *seen, void *arg)
     err_t err = move(from, n_bytes, true, seen, arg);
 
     return err == ERR_OK ? move(to, n_bytes, false, seen, arg) : err;
+}
+
+err_t edu_stray(pa_t to)
+{
+    return edu.device == NULL ? ERR_NOENT : run(&(struct dma_segment){ to, 8, to }, 0, false);
 }

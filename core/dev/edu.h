@@ -32,4 +32,11 @@ typedef void edu_seen(void *arg, const struct dma_segment *s, bool device_reads)
  */
 err_t edu_copy(pa_t to, pa_t from, uint64_t n_bytes, edu_seen *seen, void *arg) MUST_USE;
 
+/*
+ * edu_stray - the engine writes 8 bytes to memory that it was not handed: to see what an IOMMU does about that
+ *
+ *   to  within its reach; nobody else's. Errors as edu_copy()
+ */
+err_t edu_stray(pa_t to) MUST_USE;
+
 #endif

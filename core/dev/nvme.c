@@ -23,6 +23,7 @@
 
 #include "core/dev/nvme_in.h"
 
+#include "core/dev/iommu.h"
 #include "core/fmt.h"
 #include "core/log.h"
 #include "core/str.h"
@@ -453,8 +454,10 @@ static void add_controller(const struct pci_device *d)
         c->registers = registers;
         c->waiting = (struct waitq)WAITQ("nvme");
         c->dma.limits = (struct dma_limits){ .highest = pa(UINT64_MAX), .align = 4 };
-        err = start(c);
+        err = iommu_guard(d, &c->dma);
     }
+    if (err == ERR_OK)
+        err = start(c);
     if (err == ERR_OK) {
         nv.n++;
         find_disks(c);

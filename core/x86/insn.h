@@ -105,6 +105,7 @@ static inline void cpu_invpcid(uint64_t type, uint64_t pcid, uint64_t address)
 
     __asm__ volatile("invpcid (%0), %1" ::"r"(descriptor), "r"(type) : "memory");
 }
+static inline void cpu_clflush(const void *p) { __asm__ volatile("clflush (%0)" ::"r"(p) : "memory"); }
 static inline void cpu_wbinvd(void) { __asm__ volatile("wbinvd" ::: "memory"); }
 static inline void cpu_stac(void) { __asm__ volatile("stac" ::: "memory"); }
 static inline void cpu_clac(void) { __asm__ volatile("clac" ::: "memory"); }

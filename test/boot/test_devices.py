@@ -61,6 +61,36 @@ def test_without_an_engine_or_with_wrong_numbers_dma_says_so(boot):
     assert run.status == 1 and run.text.count("from 1 to 262144 bytes") == 2 and run.text.count("usage: dma") == 2, run
 
 
+# ---- what stands between devices and memory ------------------------------------------------------------
+
+def test_without_an_iommu_a_stray_device_writes_where_it_likes(boot):
+    run = boot("cpu; dma stray", "--device", "edu")
+    assert run.status == 0, run
+    assert re.search(r"^IOMMU +none in use", run.text, re.M)
+    assert "which it was not handed: the memory has changed" in run.text
+
+
+@pytest.mark.parametrize("width", [39, 48])
+def test_with_one_a_device_reaches_what_it_was_handed_and_nothing_else(boot, tmp_path, width):
+    disk = make_disk(tmp_path)
+    run = boot("dma stray; dma stray; dma 5000; dma nvme0n1 0x40000; dma stray; cpu; frames", "--mem", "6G", "--disk", disk,
+               "--device", f"intel-iommu,aw-bits={width}", "--device", "edu,addr=9")
+    assert run.status == 0, run
+    assert run.text.count("which it was not handed: the memory is as it was") == 3, run
+    assert len(re.findall(r"W iommu: device 00:09.0, write at pa:\w+, blocked: it was not handed this to write", run.text)) == 3, run
+    assert copied(run.text)[5] == 0
+    assert f"CRC-32 {zlib.crc32(disk.read_bytes()[:262144]):08x}" in run.text, run
+    levels = {39: 3, 48: 4}[width]
+    assert re.search(rf"^IOMMU +VT-d, 1 unit, 2 devices with tables of {levels} levels in \d+ frames, 3 accesses blocked",
+                     run.text, re.M), run
+
+
+def test_an_iommu_that_remembers_empty_entries_is_told_of_new_ones(boot, tmp_path):
+    disk = make_disk(tmp_path)
+    run = boot("dma nvme0n1 0x40000; dma 100", "--disk", disk, "--device", "intel-iommu,caching-mode=on", "--device", "edu")
+    assert run.status == 0 and f"CRC-32 {zlib.crc32(disk.read_bytes()[:262144]):08x}" in run.text, run
+
+
 # ---- disks ------------------------------------------------------------------------------------------
 
 def make_disk(tmp_path, n_bytes=1 << 20):
