@@ -87,22 +87,33 @@ static inline void *alloc_short(struct heap *h, size_t size)
         return NULL;
 
     uint64_t flags = port_irq_save();
-    void    *p = slab_take(h, slab_class_of[(size - 1) / 16]);
+    void    *p = slab_take(slab_cpu(h)->head[slab_class_of[(size - 1) / 16]]);
 
+    if (UNLIKELY(p == NULL)) {
+        port_irq_restore(flags);
+        return NULL;
+    }
     port_irq_restore(flags);
     return p;
+}
+
+static NOINLINE void *alloc_medium(struct heap *h, size_t size, bool zero, const void *caller)
+{
+    void *p = size - 1 < LARGE_MIN && h->ways == NULL ? extent_block(h, size, 16) : NULL;
+
+    if (UNLIKELY(p == NULL))
+        return alloc_long(h, size, 16, zero, caller);
+    return zero ? __builtin_memset(p, 0, size) : p;
 }
 
 /* The short way ended, or leads nowhere for this size: the next slab of the class, or a medium block. */
 static NOINLINE void *alloc_next(struct heap *h, size_t size, bool zero, const void *caller)
 {
-    size_t fast_max = atomic_load_explicit(&h->fast_max, memory_order_relaxed);
-    void  *p = NULL;
+    if (size - 1 >= atomic_load_explicit(&h->fast_max, memory_order_relaxed))
+        return alloc_medium(h, size, zero, caller);
 
-    if (size - 1 < fast_max)
-        p = slot_alloc(h, slab_class_of[(size - 1) / 16]);
-    else if (size - 1 < LARGE_MIN && fast_max != 0)
-        p = extent_block(h, size, 16);
+    void *p = slot_alloc(h, slab_class_of[(size - 1) / 16]);
+
     if (UNLIKELY(p == NULL))
         return alloc_long(h, size, 16, zero, caller);
     return zero ? __builtin_memset(p, 0, size) : p;
@@ -186,10 +197,12 @@ err_t heap_free(struct heap *h, void *p)
     uint64_t     flags = port_irq_save();
     uint64_t     idle = slab_free_here(h, s, p);
 
-    port_irq_restore(flags);
-    if (UNLIKELY(idle == 0))
+    if (UNLIKELY(idle == 0)) {
+        port_irq_restore(flags);
         return free_next(h, p, __builtin_return_address(0), s);
-    return UNLIKELY(idle == ~(uint64_t)0) ? slab_emptied(h, s) : ERR_OK;
+    }
+    port_irq_restore(flags);
+    return UNLIKELY(idle == ~(uint64_t)0) && (s->next | s->prev) != SLAB_NONE ? slab_emptied(h, s) : ERR_OK;
 }
 
 /* ---- upkeep ------------------------------------------------------------------------------------ */

@@ -93,7 +93,7 @@ void *heap_cache_alloc(struct heap_cache *c)
 {
     struct heap *h = c->heap;
     uint64_t     flags = port_irq_save();
-    void        *p = slab_take(h, c->class);
+    void        *p = slab_take(slab_cpu(h)->head[c->class]);
 
     if (UNLIKELY(p == NULL))
         p = slab_next(h, c->class);
@@ -103,7 +103,16 @@ void *heap_cache_alloc(struct heap_cache *c)
 
 err_t heap_cache_free(struct heap_cache *c, void *object)
 {
-    err_t err = object != NULL ? heap_core_free(c->heap, object) : ERR_OK;
+    struct heap *h = c->heap;
+    struct slab *s = map_slab_at(h->map, object);
+    uint64_t     flags = port_irq_save();
+    uint64_t     idle = slab_free_here(h, s, object);
+
+    port_irq_restore(flags);
+    if (LIKELY(idle != 0))
+        return idle == ~(uint64_t)0 ? slab_emptied(h, s) : ERR_OK;
+
+    err_t err = object != NULL ? heap_core_free(h, object) : ERR_OK;
 
     if (err != ERR_OK)
         port_log(PORT_ERROR, "heap", "cache %s: free of %p refused: %s", c->name, object, err_str(err));

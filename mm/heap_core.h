@@ -78,12 +78,7 @@ static inline uint64_t heap_lock(struct heap *h) ACQUIRES(&h->lock) NO_LOCK_ANAL
 
 static inline void heap_unlock(struct heap *h, uint64_t flags) RELEASES(&h->lock) NO_LOCK_ANALYSIS
 {
-    if (port_cpus() > 1) {
-        irqlock_drop(&h->lock, flags);
-    } else {
-        irqlock_dropped(&h->lock);
-        port_irq_restore(flags);
-    }
+    irqlock_drop(&h->lock, flags); /* a lock that was not taken may be dropped, too */
 }
 
 /* heap_page_end - no page of the heap's lies at or above this one, and all below have metadata */

@@ -17,7 +17,8 @@
 #include "mm/heap.h"
 #include "mm/heap_core.h"
 
-#define SMALL_PAGES 256 /* a heap of so many pages keeps 1 KiB in slabs, of twice as many 2 KiB, ... */
+#define SMALL_PAGES 192 /* a heap of so many pages keeps 1 KiB in slabs ... */
+#define SMALL_STEP  96  /* ... of so many more 2 KiB, then 4 KiB                */
 
 /* ---- pages ----------------------------------------------------------------------------------- */
 
@@ -32,7 +33,7 @@ static void widen_small(struct heap *h)
         return;
     }
     h->small_max = 2 * h->small_max;
-    h->pages_small *= 2;
+    h->pages_small += SMALL_STEP;
     if (h->ways == NULL)
         h->fast_max = h->small_max;
 }

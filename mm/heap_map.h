@@ -109,9 +109,12 @@ static inline uint64_t map_pages(const struct heap_map *m)
 /* map_slab_at - the slab or tag that owns the cell p lies in; slabs[0], which is nobody's, if the address has no metadata */
 static inline struct slab *map_slab_at(const struct heap_map *m, const void *p)
 {
-    uintptr_t cell = ((uintptr_t)p - m->base) >> CELL_SHIFT;
+    uintptr_t    cell = ((uintptr_t)p - m->base) >> CELL_SHIFT;
+    struct slab *s = m->slabs;
 
-    return &m->slabs[LIKELY(cell < atomic_load_explicit(&m->cells_known, memory_order_acquire)) ? m->cells[cell] : SLAB_NONE];
+    if (LIKELY(cell < atomic_load_explicit(&m->cells_known, memory_order_acquire)))
+        s += m->cells[cell];
+    return s;
 }
 
 static inline uint32_t grain_of(const struct heap_map *m, const void *p)

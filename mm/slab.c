@@ -73,7 +73,7 @@ uint32_t slab_class_size(unsigned class)
 static uint32_t         id_of(const struct heap_map *m, const struct slab *s) { return (uint32_t)(s - m->slabs); }
 static uint64_t free_bits(const struct slab *s) { return atomic_load_explicit(&s->free, memory_order_relaxed); }
 
-static void unlist(struct heap *h, struct heap_cpu *c, struct slab *s)
+static inline void unlist(struct heap *h, struct heap_cpu *c, struct slab *s)
 {
     struct heap_map *m = h->map;
     struct slab     *next = map_slab(m, s->next);
@@ -89,25 +89,38 @@ static void unlist(struct heap *h, struct heap_cpu *c, struct slab *s)
 
 #define LIST_STEPS 3 /* how far an address is looked for its place */
 
-/* Lower slabs come first, as far as a short walk can tell; the one that ends lists is the highest. */
-static void list(struct heap *h, struct heap_cpu *c, struct slab *s)
+/* s is higher than the first of its list. */
+static NOINLINE void list_behind(struct heap *h, struct heap_cpu *c, struct slab *s)
 {
     struct heap_map *m = h->map;
-    struct slab     *at = c->head[s->class];
-    uint32_t         id = id_of(m, s), after = SLAB_NONE;
+    struct slab     *after = c->head[s->class];
+    struct slab     *at = map_slab(m, after->next);
 
-    for (unsigned steps = 0; at->start < s->start && steps < LIST_STEPS; steps++) {
-        after = id_of(m, at);
+    for (unsigned steps = 1; at->start < s->start && steps < LIST_STEPS; steps++) {
+        after = at;
         at = map_slab(m, at->next);
     }
-    s->prev = after;
-    s->next = id_of(m, at);
+    s->prev = id_of(m, after);
+    s->next = after->next;
+    after->next = id_of(m, s);
     if (s->next != SLAB_NONE)
-        at->prev = id;
-    if (after != SLAB_NONE)
-        map_slab(m, after)->next = id;
-    else
+        at->prev = after->next;
+}
+
+/* Lower slabs come first, as far as a short walk can tell; the one that ends lists is the highest. */
+static inline void list(struct heap *h, struct heap_cpu *c, struct slab *s)
+{
+    struct slab *first = c->head[s->class];
+
+    if (first->start < s->start) {
+        list_behind(h, c, s);
+    } else {
+        s->prev = SLAB_NONE;
+        s->next = id_of(h->map, first);
+        if (s->next != SLAB_NONE)
+            first->prev = id_of(h->map, s);
         c->head[s->class] = s;
+    }
     atomic_store_explicit(&s->home, (uintptr_t)c, memory_order_relaxed);
 }
 
@@ -211,7 +224,7 @@ void slab_forget_all(struct heap *h)
 /* ---- frees ----------------------------------------------------------------------------------- */
 
 /* An empty slab goes, unless it is the only one on its list. */
-static void unmake_if_empty(struct heap *h, struct heap_cpu *c, struct slab *s)
+static NOINLINE void unmake_if_empty(struct heap *h, struct heap_cpu *c, struct slab *s)
 {
     if (free_bits(s) != slab_all(s) || (s->next | s->prev) == SLAB_NONE)
         return;
@@ -236,11 +249,12 @@ NOINLINE err_t slab_emptied(struct heap *h, struct slab *s)
 }
 
 /* One of our own slabs got free slots. */
-static void changed(struct heap *h, struct heap_cpu *c, struct slab *s)
+static inline void changed(struct heap *h, struct heap_cpu *c, struct slab *s, uint64_t idle)
 {
     if (!slab_listed(s))
         list(h, c, s);
-    unmake_if_empty(h, c, s);
+    if (UNLIKELY(idle == ~(uint64_t)0))
+        unmake_if_empty(h, c, s);
 }
 
 /* Frees from other CPUs come home. */
@@ -259,7 +273,7 @@ static void inbox_empty(struct heap *h, struct heap_cpu *c)
 
         c->remote_frees += (uint64_t)__builtin_popcountll(bits);
         atomic_store_explicit(&s->free, free_bits(s) | bits, memory_order_relaxed);
-        changed(h, c, s);
+        changed(h, c, s, slab_idle(s));
     }
 }
 
@@ -296,11 +310,13 @@ err_t slab_free(struct heap *h, struct slab *s, const void *p)
     uint64_t         flags = port_irq_save();
     struct heap_cpu *c = slab_cpu(h);
     err_t            err = ERR_NOT_ALLOC;
+    uint64_t         idle;
     unsigned         slot;
 
-    if (slab_owner(s) == c) {
-        if (slab_give(s, p) != 0) {
-            changed(h, c, s);
+    if (LIKELY(slab_owner(s) == c)) {
+        idle = slab_give(s, p);
+        if (LIKELY(idle != 0)) {
+            changed(h, c, s, idle);
             err = ERR_OK;
         }
     } else if (slab_exact(s, p, &slot)) {
@@ -328,19 +344,19 @@ static struct heap_cpu *cpu_enter(struct heap *h)
 }
 
 /* A new slab: the list of its class has run dry. */
-static struct slab *slab_new(struct heap *h, struct heap_cpu *c, unsigned class)
+static bool slab_new(struct heap *h, struct heap_cpu *c, unsigned class)
 {
     uint64_t     flags = heap_lock(h);
     struct slab *s = slab_make(h, c, class);
 
     heap_unlock(h, flags);
     if (s == NULL)
-        return NULL;
+        return false;
     c->bytes[class] += (uint32_t)s->n_slots * s->size;
     c->n_slabs[class]++;
     heap_cache_enter(h, s);
     list(h, c, s);
-    return s;
+    return true;
 }
 
 /* The lists have nothing: what other CPUs freed comes home, or a new slab is made. */
@@ -358,9 +374,9 @@ static NOINLINE void *refill(struct heap *h, unsigned class)
     if (atomic_load_explicit(&c->inbox, memory_order_relaxed) != SLAB_NONE)
         inbox_empty(h, c);
 
-    void *p = slab_take(h, class);
-
-    return p == NULL && slab_new(h, c, class) != NULL ? slab_take(h, class) : p;
+    if (free_bits(c->head[class]) == 0 && !slab_new(h, c, class))
+        return NULL;
+    return slab_take(c->head[class]);
 }
 
 void *slab_next(struct heap *h, unsigned class)
@@ -371,7 +387,7 @@ void *slab_next(struct heap *h, unsigned class)
     for (; free_bits(s) == 0 && s->n_slots != 0; s = c->head[class])
         unlist(h, c, s);
 
-    void *p = slab_take(h, class);
+    void *p = slab_take(s);
 
     return LIKELY(p != NULL) ? p : refill(h, class);
 }

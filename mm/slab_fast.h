@@ -14,11 +14,10 @@ static inline struct heap_cpu *slab_cpu(const struct heap *h)
     return atomic_load_explicit(&h->cpu[port_cpu()], memory_order_relaxed);
 }
 
-/* slab_take - the lowest free slot of the head slab; interrupts off; NULL: it has none, see slab_next */
-static inline void *slab_take(const struct heap *h, unsigned class)
+/* slab_take - the lowest free slot of this CPU's slab; interrupts off; NULL: it has none, see slab_next */
+static inline void *slab_take(struct slab *s)
 {
-    struct slab *s = slab_cpu(h)->head[class];
-    uint64_t     free = atomic_load_explicit(&s->free, memory_order_relaxed);
+    uint64_t free = atomic_load_explicit(&s->free, memory_order_relaxed);
 
     if (UNLIKELY(free == 0))
         return NULL;

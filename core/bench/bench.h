@@ -21,6 +21,7 @@ struct bench {
 #define BENCHES(X)                                                                                \
     X(boot)                                                                                       \
     X(frames)                                                                                     \
+    X(heap)                                                                                       \
     X(pages)
 
 #define BENCH_DECLARE(name) extern const struct bench bench_##name;
