@@ -190,7 +190,7 @@ err_t cuts_ready(struct as *as, struct pages p, struct cuts *c)
 {
     err_t err;
 
-    c->n = 0;
+    *c = (struct cuts){ .n = 0 };
     err = ready_at(as, p.first, c);
     if (err == ERR_OK)
         err = ready_at(as, p.end, c);
@@ -221,8 +221,10 @@ static void cut(struct as *as, uint64_t page, struct cuts *c)
     high->span.page = page;
     high->offset += n;
     high->file_bytes -= bytes;
-    if (high->kind == REGION_STACK)
+    if (high->kind == REGION_STACK) {
         high->kind = REGION_ANON;
+        c->stack_end = high->span.end;
+    }
     if (high->shared != NULL)
         shared_hold(high->shared);
     low->file_bytes = bytes;
@@ -237,6 +239,12 @@ void cuts_make(struct as *as, struct pages p, struct cuts *c)
 {
     cut(as, p.first, c);
     cut(as, p.end, c);
+}
+
+void cuts_done(struct as *as, const struct cuts *c)
+{
+    if (c->stack_end != 0)
+        region_join(as, c->stack_end);
 }
 
 /* ---- adding ------------------------------------------------------------------------------------------ */
@@ -400,6 +408,7 @@ err_t region_remove(struct as *as, struct pages p)
     as_drop_pages(as, p);
     for (struct region *r; (r = region_from(as, p.first)) != NULL && r->span.page < p.end;)
         region_forget(as, r);
+    cuts_done(as, &c);
     return ERR_OK;
 }
 

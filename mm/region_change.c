@@ -94,6 +94,7 @@ static err_t change(struct as *as, struct pages p, const struct change *c)
         change_one(as, r, c, &batch);
     tlb_batch_close(&batch);
     join_all(as, p);
+    cuts_done(as, &cuts);
     return ERR_OK;
 }
 

@@ -57,10 +57,12 @@ err_t pages_covered(const struct as *as, struct pages p) MUST_USE;
 struct cuts {
     struct region *node[2];
     unsigned       n;
+    uint64_t       stack_end; /* a stack was cut: what ends here is anonymous memory now, 0: none was */
 };
 err_t cuts_ready(struct as *as, struct pages p, struct cuts *c) MUST_USE;
 void  cuts_make(struct as *as, struct pages p, struct cuts *c);
 void  cuts_drop(struct as *as, struct cuts *c);
+void  cuts_done(struct as *as, const struct cuts *c); /* the last step, after what the cuts were for */
 
 /* Is b what would come of a if that were longer? */
 bool region_could_join(const struct region *a, const struct region *b);

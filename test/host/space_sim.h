@@ -70,7 +70,7 @@ static struct sim_result space_access(const struct as *as, va_t v, struct sim_ac
 /* The program touches v; faults are served until it may, or is refused */
 static struct as_fault_report space_report;
 
-static err_t space_touch(struct as *as, va_t v, struct sim_access a, uint64_t **at)
+static inline err_t space_touch(struct as *as, va_t v, struct sim_access a, uint64_t **at)
 {
     if (as_current() != as)
         as_switch(as);
@@ -90,7 +90,7 @@ static err_t space_touch(struct as *as, va_t v, struct sim_access a, uint64_t **
     return ERR_BUSY; /* it goes on faulting for ever */
 }
 
-static err_t space_read(struct as *as, va_t v, uint64_t *out)
+static inline err_t space_read(struct as *as, va_t v, uint64_t *out)
 {
     uint64_t *at;
     err_t     err = space_touch(as, v, (struct sim_access){ 0 }, &at);
@@ -100,7 +100,7 @@ static err_t space_read(struct as *as, va_t v, uint64_t *out)
     return err;
 }
 
-static err_t space_write(struct as *as, va_t v, uint64_t value)
+static inline err_t space_write(struct as *as, va_t v, uint64_t value)
 {
     uint64_t *at;
     err_t     err = space_touch(as, v, (struct sim_access){ .write = true }, &at);
@@ -110,12 +110,12 @@ static err_t space_write(struct as *as, va_t v, uint64_t value)
     return err;
 }
 
-static err_t space_fetch(struct as *as, va_t v) { return space_touch(as, v, (struct sim_access){ .fetch = true }, NULL); }
+static inline err_t space_fetch(struct as *as, va_t v) { return space_touch(as, v, (struct sim_access){ .fetch = true }, NULL); }
 
 /* ---- the machine ------------------------------------------------------------------------------------------- */
 
 /* Memory, the kernel's tables, no space; false: something of it failed */
-static bool space_open(unsigned levels)
+static inline bool space_open(unsigned levels)
 {
     struct pte_cpu entries = { .phys_bits = 46, .nx = true, .gib_pages = true };
 
@@ -129,7 +129,7 @@ static bool space_open(unsigned levels)
 }
 
 /* Everything is given back; else what is not, in words */
-static const char *space_close(void)
+static inline const char *space_close(void)
 {
     const char *wrong = NULL;
 
