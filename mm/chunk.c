@@ -267,7 +267,7 @@ static inline void take_words(struct chunk *c, unsigned r, unsigned w, unsigned 
 
     words->free &= ~bits_run(w, order - CHUNK_W0);
     words->heads |= bit(w);
-    hide_words(c, r, 1u << (order - CHUNK_W0));
+    c->n_free -= 1u << order;
 }
 
 void chunk_take(struct chunk *c, unsigned at, unsigned order)
@@ -281,8 +281,28 @@ void chunk_take(struct chunk *c, unsigned at, unsigned order)
     } else if (order >= CHUNK_W0) {
         row_open(c, r);
         take_words(c, r, w, order);
+        row_lower(c, r, bits_order(units_avail(c->maps->row[r].words)));
     } else {
         take_frames(c, r, w, word_open(c, r, w), bit_of(at), order);
+    }
+}
+
+/*
+ * The lowest of `runs`, the runs of 2^j free words in row r, is taken. As long as others are left, only longer
+ * runs can have gone with it: those that two of what is left still make are there.
+ */
+static inline void row_took(struct chunk *c, unsigned r, uint64_t runs, unsigned j)
+{
+    uint64_t left = runs & (runs - 1);
+
+    if (left == 0) {
+        row_lower(c, r, bits_order(units_avail(c->maps->row[r].words)));
+        return;
+    }
+    while (++j < CHUNK_W1 && (c->any[CHUNK_W0 + j] & bit(r)) != 0) {
+        left &= left >> (1u << (j - 1)) & bits_starts(j);
+        if (left == 0)
+            row_lower(c, r, (int)j - 1);
     }
 }
 
@@ -296,8 +316,11 @@ bool chunk_take_lowest(struct chunk *c, unsigned order, uint64_t rows, unsigned 
     r = bits_first(rows);
     row_open(c, r);
     if (order >= CHUNK_W0) {
-        w = bits_first(bits_runs(units_avail(c->maps->row[r].words), order - CHUNK_W0));
+        uint64_t runs = bits_runs(units_avail(c->maps->row[r].words), order - CHUNK_W0);
+
+        w = bits_first(runs);
         take_words(c, r, w, order);
+        row_took(c, r, runs, order - CHUNK_W0);
         *at = (r << ROW_ORDER) + (w << CHUNK_W0);
     } else {
         w = bits_first(chunk_words_with(&c->maps->row[r], order));
@@ -309,6 +332,19 @@ bool chunk_take_lowest(struct chunk *c, unsigned order, uint64_t rows, unsigned 
         *at = (r << ROW_ORDER) + (w << CHUNK_W0) + b;
     }
     return true;
+}
+
+void chunk_give(struct chunk *c, unsigned at, unsigned order)
+{
+    unsigned r = row_of(at);
+
+    if (order < ROW_ORDER) {
+        (void)chunk_give_small(c, at, order); /* checked: it is there */
+        return;
+    }
+    c->rows.free |= bits_run(r, order - ROW_ORDER);
+    c->rows.heads &= ~bit(r);
+    show_rows(c, 1u << (order - ROW_ORDER));
 }
 
 /* The block of words at `at`, in a row that is cut, if it has this order or any */
@@ -348,19 +384,6 @@ bool chunk_give_small(struct chunk *c, unsigned at, unsigned order)
     c->n_free += n;
     chunk_shown(c, at, *u);
     return true;
-}
-
-void chunk_give(struct chunk *c, unsigned at, unsigned order)
-{
-    unsigned r = row_of(at);
-
-    if (order < ROW_ORDER) {
-        (void)chunk_give_small(c, at, order); /* checked: it is there */
-        return;
-    }
-    c->rows.free |= bits_run(r, order - ROW_ORDER);
-    c->rows.heads &= ~bit(r);
-    show_rows(c, 1u << (order - ROW_ORDER));
 }
 
 /* The order of the largest block that starts at `at` and ends by `end` */

@@ -112,8 +112,44 @@ void chunk_open(struct chunk *c, bool free);
 /* chunk_order - the order of the largest free block, -1 when nothing is free */
 int chunk_order(const struct chunk *c);
 
+/* chunk_is_inside - is a word of row `set` (level 1), or a row (2), inside a block that starts below it? */
+static inline bool chunk_is_inside(const struct chunk *c, unsigned level, unsigned set, unsigned unit)
+{
+    if (level == 2)
+        return ((c->rows.free | c->rows.heads | c->cut) & bit(unit)) == 0;
+
+    struct units words = c->maps->row[set].words, u = c->maps->word[(set << CHUNK_W1) + unit];
+
+    return ((words.free | words.heads) & bit(unit)) == 0 && u.free == WORD_FULL && u.heads == 0;
+}
+
+/*
+ * chunk_units_order - unit `at` of a set of 2^log units, at its level, is the first of a block: of which order?
+ *
+ *   It ends before the next unit that the set itself tells about, and is aligned. Frames are all told
+ *   about; words and rows may be cut, and are then told about below. If the unit in the middle
+ *   of the largest block that this allows is inside a block, then of this one, since none starts between;
+ *   else the same is asked of half of it.
+ */
+static inline unsigned chunk_units_order(const struct chunk *c, unsigned level, unsigned set, struct units u, unsigned at,
+                                         unsigned log)
+{
+    uint64_t told = (u.free | u.heads) >> at >> 1;
+    unsigned room = told != 0 ? bits_first(told) + 1 : (1u << log) - at;
+    unsigned align = at | 1u << log, order;
+
+    align &= -align;
+    order = log2_down(room < align ? room : align);
+    while (level > 0 && order > 0 && !chunk_is_inside(c, level, set, at + (1u << (order - 1))))
+        order--;
+    return order;
+}
+
 /* chunk_words_order - in a cut row, word w is the first of a block of words: the block's order */
-unsigned chunk_words_order(const struct chunk *c, unsigned r, unsigned w);
+static inline unsigned chunk_words_order(const struct chunk *c, unsigned r, unsigned w)
+{
+    return CHUNK_W0 + chunk_units_order(c, 1, r, c->maps->row[r].words, w, CHUNK_W1);
+}
 
 /* chunk_look - what frame `at` belongs to */
 struct chunk_look chunk_look(const struct chunk *c, unsigned at);

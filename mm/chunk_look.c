@@ -17,52 +17,6 @@
 
 /* ---- what is where ----------------------------------------------------------------------------- */
 
-/* Is this unit inside a block that starts below it? (Of frames, the bits themselves say so.) */
-static inline bool word_is_inside(const struct chunk *c, unsigned r, unsigned w)
-{
-    const struct chunk_row *row = &c->maps->row[r];
-    const struct units     *u = &c->maps->word[(r << CHUNK_W1) + w];
-
-    return ((row->words.free | row->words.heads) & bit(w)) == 0 && u->free == WORD_FULL && u->heads == 0;
-}
-
-static bool row_is_inside(const struct chunk *c, unsigned r)
-{
-    return ((c->rows.free | c->rows.heads | c->cut) & bit(r)) == 0;
-}
-
-static inline bool is_inside(const struct chunk *c, unsigned level, unsigned r, unsigned unit)
-{
-    return level == 1 ? word_is_inside(c, r, unit) : row_is_inside(c, unit);
-}
-
-/*
- * Unit `at` of a set of 2^log units, at its level, is the first of a block: of which order?
- *
- *   It ends before the next unit that the set itself tells about, and is aligned. Frames are all told
- *   about; words and rows may be cut, and are then told about below. If the unit in the middle
- *   of the largest block that this allows is inside a block, then of this one, since none starts between;
- *   else the same is asked of half of it.
- */
-static inline unsigned block_order(const struct chunk *c, unsigned level, unsigned set, struct units u, unsigned at,
-                                   unsigned log)
-{
-    uint64_t next = (u.free | u.heads) >> at >> 1;
-    unsigned room = next != 0 ? bits_first(next) + 1 : (1u << log) - at;
-    unsigned order = log2_down(room);
-
-    if (at != 0 && bits_first(at) < order)
-        order = bits_first(at);
-    while (level > 0 && order > 0 && !is_inside(c, level, set, at + (1u << (order - 1))))
-        order--;
-    return order;
-}
-
-unsigned chunk_words_order(const struct chunk *c, unsigned r, unsigned w)
-{
-    return CHUNK_W0 + block_order(c, 1, r, c->maps->row[r].words, w, CHUNK_W1);
-}
-
 /* The answer for unit `at` of a set whose first frame is `base`, a unit being 2^shift frames */
 static struct chunk_look look_unit(const struct chunk *c, unsigned level, unsigned set, struct units u,
                                    unsigned at, unsigned log, unsigned base, unsigned shift)
@@ -78,7 +32,7 @@ static struct chunk_look look_unit(const struct chunk *c, unsigned level, unsign
     } else {
         look.state = (u.heads & bit(at)) != 0 ? FRAME_BLOCK : FRAME_INSIDE;
         at = bits_last(u.heads & ~u.free & bits_below(at + 1));
-        look.order += block_order(c, level, set, u, at, log);
+        look.order += chunk_units_order(c, level, set, u, at, log);
     }
     look.first = base + (at << shift);
     return look;
@@ -91,7 +45,7 @@ struct chunk_look chunk_look(const struct chunk *c, unsigned at)
 
     if ((c->cut & bit(r)) == 0)
         look = look_unit(c, 2, 0, c->rows, r, CHUNK_W2, 0, ROW_ORDER);
-    else if (((c->maps->row[r].words.free | c->maps->row[r].words.heads) & bit(w)) != 0 || word_is_inside(c, r, w))
+    else if (((c->maps->row[r].words.free | c->maps->row[r].words.heads) & bit(w)) != 0 || chunk_is_inside(c, 1, r, w))
         look = look_unit(c, 1, r, c->maps->row[r].words, w, CHUNK_W1, r << ROW_ORDER, CHUNK_W0);
     else
         look = look_unit(c, 0, word_of(at), c->maps->word[word_of(at)], bit_of(at), CHUNK_W0,
@@ -108,7 +62,7 @@ err_t chunk_block(const struct chunk *c, unsigned at, unsigned *order)
         unsigned     b = bit_of(at);
 
         if (LIKELY((u.heads & ~u.free & bit(b)) != 0)) {
-            *order = block_order(c, 0, word_of(at), u, b, CHUNK_W0);
+            *order = chunk_units_order(c, 0, word_of(at), u, b, CHUNK_W0);
             return ERR_OK;
         }
     }
@@ -442,7 +396,7 @@ const char *chunk_check(const struct chunk *c)
             if ((c->built & bit(r)) != 0 &&
                 (c->maps->row[r].words.free != ROW_FULL || c->maps->row[r].words.heads != 0))
                 return "a row that is in one piece has been touched";
-            if (row_is_inside(c, r) && (c->rows.heads & ~c->rows.free & bits_below(r)) == 0)
+            if (chunk_is_inside(c, 2, 0, r) && (c->rows.heads & ~c->rows.free & bits_below(r)) == 0)
                 return "a row is inside a block that starts nowhere";
             n_free += free ? ROW_FRAMES : 0;
             continue;

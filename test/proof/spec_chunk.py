@@ -161,7 +161,7 @@ def ends(free, heads, end):
     return Or(end == 64, has(free, end), has(heads, end))
 
 
-@spec("block_order", "of frames: the order of the block whose head is at `at`", range(6))
+@spec("chunk_units_order", "of frames: the order of the block whose head is at `at`", range(6))
 def _(f, order):
     u, free, heads = units(f, "u")
     at = f.word("at", 32)
