@@ -26,6 +26,7 @@ struct boot_config {
     unsigned debug_exit_port;          /* QEMU's isa-debug-exit, 0 = there is none: not touched */
     bool     heap_debug, tables_check, tlb_check;
     unsigned heap_policy;              /* enum heap_policy                                      */
+    unsigned overcommit;               /* enum overcommit                                       */
 };
 
 struct boot_framebuffer {

@@ -233,6 +233,7 @@ static void start_devices(const struct boot_info *b)
     pci_start();
     start_iommu();
     start_edu();
+    commit_policy((enum overcommit)b->config.overcommit);
     must(proc_start(), "processes");
     input_start();
     cpu_sti();

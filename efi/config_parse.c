@@ -10,12 +10,14 @@
  *   debug_exit     a port number, 0 = none                 QEMU's isa-debug-exit
  *   heap           default, list, bitmap                   the kernel heap's policy
  *   heap.debug     0, 1                                    red zones, fill patterns, quarantine
+ *   overcommit     strict, heuristic                       what memory programs are promised
  *   tables.check   0, 1                                    page tables through both ways, compared
  *   tlb.check      0, 1                                    every missing flush is named
  */
 #include "efi/config_parse.h"
 
 #include "mm/port.h"
+#include "mm/region.h"
 
 struct word { const char *start; size_t n; };
 
@@ -149,6 +151,16 @@ static bool parse_heap(struct word v, unsigned *out)
     return false;
 }
 
+static bool parse_overcommit(struct word v, unsigned *out)
+{
+    bool strict = same(v, "strict");
+
+    if (!strict && !same(v, "heuristic"))
+        return false;
+    *out = strict ? OVERCOMMIT_STRICT : OVERCOMMIT_HEURISTIC;
+    return true;
+}
+
 static bool parse_exec(struct word v, char out[BOOT_CONFIG_TEXT])
 {
     if (v.n >= BOOT_CONFIG_TEXT)
@@ -167,6 +179,7 @@ static void apply(struct boot_config *c, struct word key, struct word value)
               : same(key, "debug_exit")   ? parse_number(value, 0xFFFF, &c->debug_exit_port)
               : same(key, "heap")         ? parse_heap(value, &c->heap_policy)
               : same(key, "heap.debug")   ? parse_bool(value, &c->heap_debug)
+              : same(key, "overcommit")   ? parse_overcommit(value, &c->overcommit)
               : same(key, "tables.check") ? parse_bool(value, &c->tables_check)
               : same(key, "tlb.check")    ? parse_bool(value, &c->tlb_check)
                                           : false;

@@ -22,7 +22,8 @@ struct bench {
     X(boot)                                                                                       \
     X(frames)                                                                                     \
     X(heap)                                                                                       \
-    X(pages)
+    X(pages)                                                                                      \
+    X(programs)
 
 #define BENCH_DECLARE(name) extern const struct bench bench_##name;
 BENCHES(BENCH_DECLARE)

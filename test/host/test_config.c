@@ -11,6 +11,7 @@
 
 #include "efi/config_parse.h"
 #include "mm/port.h"
+#include "mm/region.h"
 
 static struct boot_config c;
 
@@ -41,7 +42,7 @@ static void every_key_is_read(void **state)
 {
     (void)state;
     file("exec = map; frames \r\nconsole=serial\npaging=5\nlog=debug\ndebug_exit=0xf4\n"
-         "heap=bitmap\nheap.debug=1\ntables.check=1\ntlb.check=1");
+         "heap=bitmap\nheap.debug=1\novercommit=strict\ntables.check=1\ntlb.check=1");
     assert_string_equal(c.exec, "map; frames");
     assert_int_equal(c.console, BOOT_CONSOLE_SERIAL);
     assert_int_equal(c.paging, 5);
@@ -49,6 +50,7 @@ static void every_key_is_read(void **state)
     assert_int_equal(c.debug_exit_port, 0xf4);
     assert_true(c.heap_debug && c.tables_check && c.tlb_check);
     assert_int_equal(c.heap_policy, 2);
+    assert_int_equal(c.overcommit, OVERCOMMIT_STRICT);
     assert_string_equal(c.unknown, "");
 }
 
