@@ -13,8 +13,8 @@ build/host/bench-frames --csv "$out/frames.csv"
 build/host/bench-frames --facts >"$out/facts.csv"
 
 echo
-echo "== heap, on the host: recorded traces; then beside other allocators, real programs too (some minutes)"
-build/host/replay test/data/traces/*.mtr.xz | tee "$out/heap.txt"
+echo "== heap, on the host: recorded traces on its three policies; then beside other allocators, real programs too (some minutes)"
+test/bench/policies.py "$out/heap-policies.svg" | tee "$out/heap.txt"
 test/bench/allocators.py | tee "$out/allocators.txt"
 
 if command -v valgrind >/dev/null; then
