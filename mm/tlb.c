@@ -219,11 +219,11 @@ void tlb_batch_close(struct tlb_batch *b)
 void tlb_load(struct tlb_space *space, pfn_t root)
 {
     uint64_t me = (uint64_t)1 << port_cpu();
-    bool     stale, keep;
+    bool     keep = space->pcid != 0; /* 0 is shared: never kept */
 
     atomic_fetch_or_explicit(&space->active, me, memory_order_acq_rel);
-    stale = (atomic_fetch_and_explicit(&space->stale, ~me, memory_order_acq_rel) & me) != 0;
-    keep = space->pcid != 0 && !stale; /* 0 is shared: never kept */
+    if (keep)
+        keep = (atomic_fetch_and_explicit(&space->stale, ~me, memory_order_acq_rel) & me) == 0;
     port_space_load(root, space->pcid, keep);
     if (UNLIKELY(tlb_shadow_on))
         tlb_shadow_load(space, keep);

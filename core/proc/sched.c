@@ -115,7 +115,7 @@ static void make_ready(struct runq *q, struct thread *t)
 /* ---- switching ------------------------------------------------------------------------------- */
 
 /* The state of the thread that calls is set, and it is in the queue if it is ready. */
-static void switch_to_next(struct runq *q)
+static inline void switch_to_next(struct runq *q)
 {
     struct cpu    *cpu = cpu_this();
     struct thread *me = cpu->thread, *next = dequeue(q);
@@ -152,7 +152,7 @@ void sched_next(void)
     irqlock_drop_off(&q->lock);
 }
 
-void sched_yield(void)
+void thread_yield(void)
 {
     struct runq   *q = own_queue();
     struct thread *me = thread_this();

@@ -22,9 +22,6 @@ void sched_waiting(uint64_t deadline);
 /* sched_next - the next one's turn, unless this thread was made ready again. Interrupts are off. */
 void sched_next(void);
 
-/* sched_yield - the next one's turn, and this thread's after all others' */
-void sched_yield(void);
-
 /* sched_end - the next one's turn, and never again this thread's */
 NORETURN void sched_end(void);
 

@@ -115,7 +115,7 @@ static NORETURN void idle(void *arg)
     for (;;) {
         cpu_cli();
         if (sched_anyone())
-            sched_yield();
+            thread_yield();
         else if (!frame_zero_idle())
             cpu_idle_wait();
         cpu_sti();
@@ -131,8 +131,6 @@ err_t thread_start(void)
 }
 
 /* ---- waiting ------------------------------------------------------------------------------------- */
-
-void thread_yield(void) { sched_yield(); }
 
 static err_t sleep(uint64_t deadline)
 {

@@ -15,7 +15,6 @@
 #include "core/log.h"
 #include "core/proc/proc_inside.h"
 #include "core/proc/uaccess.h"
-#include "core/str.h"
 #include "core/x86/gdt.h"
 #include "core/x86/insn.h"
 #include "core/x86/user.h"
@@ -97,14 +96,19 @@ err_t proc_page_fault(uint64_t address, uint64_t error, struct as_fault_report *
 
 static bool call_handler(struct process *p, struct trap_frame *f, uint64_t address)
 {
-    struct fault_info info = { .rip = f->rip, .rflags = f->rflags, .rsp = f->rsp, .vector = f->vector, .error = f->error,
-                               .address = f->vector == TRAP_PF ? address : 0 };
+    struct fault_info info;
     uint64_t          top = p->handler_stack != 0 ? p->handler_stack : f->rsp - RED_ZONE;
     uint64_t          at = align_down(top - sizeof info, 16);
 
     if (p->handler == 0 || p->in_handler || f->cs != (SEL_USER_CODE | RING3))
         return false;
-    memcpy(&info, f, REGISTERS * sizeof(uint64_t));
+    __builtin_memcpy(&info, f, REGISTERS * sizeof(uint64_t));
+    info.rip = f->rip;
+    info.rflags = f->rflags;
+    info.rsp = f->rsp;
+    info.vector = f->vector;
+    info.error = f->error;
+    info.address = address;
     if (copy_to_user(uva(at), &info, sizeof info) != ERR_OK)
         return false;
     p->in_handler = true;
@@ -125,7 +129,7 @@ int64_t user_fault_return(struct trap_frame *f)
         return -(int64_t)err;
     if (info.rip >= uaccess_user_end())
         return -(int64_t)ERR_INVAL;
-    memcpy(f, &info, REGISTERS * sizeof(uint64_t));
+    __builtin_memcpy(f, &info, REGISTERS * sizeof(uint64_t));
     f->rip = info.rip;
     f->rsp = info.rsp;
     f->rflags = (info.rflags & RFLAGS_USER) | RFLAGS_ALWAYS;
@@ -137,7 +141,7 @@ int64_t user_fault_return(struct trap_frame *f)
 
 /* ---- sorting them ------------------------------------------------------------------------------------ */
 
-static NORETURN void end_by_fault(const struct trap_frame *f, uint64_t address, const struct as_fault_report *report)
+static NORETURN void end_by_fault(const struct trap_frame *f, uint64_t address, enum fault_denial denial)
 {
     unsigned status = PROC_STATUS_FAULT | (unsigned)f->vector;
 
@@ -145,28 +149,32 @@ static NORETURN void end_by_fault(const struct trap_frame *f, uint64_t address, 
         proc_exit(status, "%s at %#llx", trap_name((unsigned)f->vector), ULL(f->rip));
     proc_exit(status, "#PF %s at %#llx (%s), by %#llx",
               f->error & FAULT_ERR_I ? "execute" : f->error & FAULT_ERR_W ? "write" : "read", ULL(address),
-              fault_denial_words(report->denial), ULL(f->rip));
+              fault_denial_words(denial), ULL(f->rip));
 }
 
-static void sort(struct trap_frame *f, uint64_t address)
+/* The program's handler, or its end */
+static NOINLINE void refuse(struct trap_frame *f, uint64_t address, enum fault_denial denial)
 {
-    struct process        *p = proc_this();
-    struct as_fault_report report = { .denial = FAULT_NOT_DENIED };
-    err_t                  err = ERR_PERM;
-
-    if (f->vector == TRAP_PF)
-        err = proc_page_fault(address, f->error, &report);
-    if (err == ERR_OK || err == ERR_NOMEM || call_handler(p, f, address))
-        return; /* without memory it is marked to end */
-    end_by_fault(f, address, &report);
+    if (!call_handler(proc_this(), f, address))
+        end_by_fault(f, address, denial);
 }
 
 void user_trap(struct trap_frame *f)
 {
-    uint64_t address = f->vector == TRAP_PF ? read_cr2() : 0; /* before anybody else's fault changes it */
+    struct as_fault_report report; /* large, and only a refusal fills it */
+    uint64_t               address = 0;
+    err_t                  err;
 
-    cpu_sti();
-    sort(f, address);
+    if (LIKELY(f->vector == TRAP_PF)) {
+        address = read_cr2(); /* before anybody else's fault changes it */
+        cpu_sti();
+        err = proc_page_fault(address, f->error, &report);
+        if (UNLIKELY(err != ERR_OK && err != ERR_NOMEM)) /* without memory it is marked to end */
+            refuse(f, address, report.denial);
+    } else {
+        cpu_sti();
+        refuse(f, address, FAULT_NOT_DENIED);
+    }
     cpu_cli();
 }
 

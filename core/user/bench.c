@@ -275,13 +275,13 @@ int main(void)
 {
     yardsticks();
     null_call();
+    forks();
     first_touch();
     read_touch();
     stack_growth();
     map_touch_unmap();
     bulk();
     protect_one();
-    forks();
     own_handler();
     switches();
     return 0;

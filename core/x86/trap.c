@@ -194,7 +194,7 @@ static void interrupt(const struct trap_frame *f, struct cpu *cpu)
     me->try_rsp = outer_rsp;
     apic_eoi();
     if ((cpu->attention & ATTENTION_RESCHED) != 0 && (f->rflags & RFLAGS_IF) != 0)
-        sched_yield();
+        thread_yield();
 }
 
 /* Only what a read or write of the kernel's can be that found nothing mapped */
@@ -218,6 +218,6 @@ void trap_dispatch(struct trap_frame *f)
         end_try(f, cpu->thread);
     else
         panic_trap(f);
-    if (ring3)
+    if (ring3 && cpu->attention != 0)
         user_attention();
 }
