@@ -48,3 +48,36 @@ def test_a_trace_from_the_console_plays_on_the_host(boot, tmp_path):
     played = subprocess.run([os.path.join(ROOT, "build/host/replay"), "--check", "--repeat", "1", trace], check=True,
                             stdout=subprocess.PIPE, text=True).stdout
     assert re.match(rf"console\.mtr +{calls} calls", played)
+
+
+def test_leaks_are_listed_by_who_asked_for_them(boot):
+    run = boot("heap leaks; heap check", "--conf", "heap.debug=1")
+    assert run.status == 0
+    lines = re.findall(r"^ +(\d+) +(\d+)  0x[0-9a-f]+ (\w+)\+0x", run.text, re.M)
+    assert "start_frames" in [name for _, _, name in lines]
+    sizes = [int(size) for _, size, _ in lines]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+@pytest.mark.xdist_group("console")
+class TestLooking:
+    def test_classes_add_up(self, console):
+        text = console.run("heap")
+        rows = re.findall(r"^ +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) KiB ", text, re.M)
+        assert rows
+        for size, slabs, used, free, kib in (map(int, row) for row in rows):
+            assert slabs > 0 and (used + free) * size <= kib * 1024 < (used + free) * size + slabs * 1024
+
+    def test_the_picture_has_a_character_for_each_kib(self, console):
+        lines = re.findall(r"^ +\d+ KiB ([#o.=* -]+)$", console.run("heap picture"), re.M)
+        drawn = "".join(lines)
+        assert len(drawn) % 4 == 0 and drawn.count("*") >= 4  # the heap's own page
+        pages = int(re.search(r"^pages +(\d+) held", console.run("heap"), re.M).group(1))
+        assert len(drawn) - drawn.count(" ") <= 4 * pages
+
+    def test_leaks_need_debug_mode(self, console):
+        assert "heap.debug=1" in console.run("heap leaks")
+
+    @pytest.mark.parametrize("line", ["heap trace", "heap check x", "heap trace maybe", "heap nonsense"])
+    def test_nonsense_gets_the_usage(self, console, line):
+        assert "usage: heap" in console.run(line)
