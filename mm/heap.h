@@ -113,7 +113,7 @@ size_t heap_usable(struct heap *h, const void *p);
 /*
  * heap_cache_create - a named supply of objects of one size
  *
- *   size, align   of an object: align is a power of two <= 512, size <= 4096      [bytes]
+ *   size, align   of an object: align is a power of two <= 1024, size <= 4096     [bytes]
  *   ctor, dtor    may be NULL. An object is constructed when its memory enters the cache and
  *                 destructed when it leaves: in between, free objects stay constructed
  *
@@ -123,7 +123,7 @@ err_t heap_cache_create(struct heap *h, const char *name, size_t size, size_t al
                         void (*dtor)(void *), struct heap_cache **out) MUST_USE;
 
 void *heap_cache_alloc(struct heap_cache *c) MUST_USE;
-err_t heap_cache_free(struct heap_cache *c, void *object); /* errors as heap_free */
+err_t heap_cache_free(struct heap_cache *c, void *object); /* errors as heap_free; ERR_OUTSIDE for another cache's, too */
 
 /* heap_cache_destroy - ERR_BUSY while objects are in use (all must be free, on every CPU) */
 err_t heap_cache_destroy(struct heap_cache *c) MUST_USE;

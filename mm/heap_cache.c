@@ -64,7 +64,7 @@ static unsigned unused_class(const struct heap *h)
 err_t heap_cache_create(struct heap *h, const char *name, size_t size, size_t align, void (*ctor)(void *), void (*dtor)(void *),
                         struct heap_cache **out)
 {
-    if (align == 0 || (align & (align - 1)) != 0 || align > SLAB_MAX || size > SLAB_CACHE_MAX || size == 0)
+    if (align == 0 || (align & (align - 1)) != 0 || align > CELL_BYTES || size > SLAB_CACHE_MAX || size == 0)
         return ERR_INVAL;
 
     struct heap_cache *c = heap_alloc(h, sizeof *c);
@@ -101,22 +101,31 @@ void *heap_cache_alloc(struct heap_cache *c)
     return p;
 }
 
+/* Not the short way: the object is none of this cache's, or the slab not one of this CPU's lists. */
+static NOINLINE err_t free_next(struct heap_cache *c, void *object, struct slab *s)
+{
+    err_t err = ERR_OUTSIDE;
+
+    if (object == NULL)
+        return ERR_OK;
+    if (s->heap == c->heap && s->class == c->class)
+        err = slab_free(c->heap, s, object);
+    if (err != ERR_OK)
+        port_log(PORT_ERROR, "heap", "cache %s: free of %p refused: %s", c->name, object, err_str(err));
+    return err;
+}
+
 err_t heap_cache_free(struct heap_cache *c, void *object)
 {
     struct heap *h = c->heap;
     struct slab *s = map_slab_at(h->map, object);
     uint64_t     flags = port_irq_save();
-    uint64_t     idle = slab_free_here(h, s, object);
+    uint64_t     idle = s->class == c->class ? slab_free_here(h, s, object) : 0;
 
     port_irq_restore(flags);
-    if (LIKELY(idle != 0))
-        return idle == ~(uint64_t)0 ? slab_emptied(h, s) : ERR_OK;
-
-    err_t err = object != NULL ? heap_core_free(h, object) : ERR_OK;
-
-    if (err != ERR_OK)
-        port_log(PORT_ERROR, "heap", "cache %s: free of %p refused: %s", c->name, object, err_str(err));
-    return err;
+    if (UNLIKELY(idle == 0))
+        return free_next(c, object, s);
+    return idle == ~(uint64_t)0 ? slab_emptied(h, s) : ERR_OK;
 }
 
 err_t heap_cache_destroy(struct heap_cache *c)

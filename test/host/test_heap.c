@@ -391,43 +391,6 @@ static void plain_policies_agree_with_the_model(void **state)
     run_model(&(const struct heap_config){ .name = "bitmap", .policy = HEAP_BITMAP }, 6000);
 }
 
-/* ---- caches -------------------------------------------------------------------------------------- */
-
-static unsigned constructed;
-
-static void object_make(void *p)
-{
-    constructed++;
-    memset(p, 0x11, 40);
-}
-
-static void object_unmake(void *p)
-{
-    constructed--;
-    assert_int_equal(*(unsigned char *)p, 0x11);
-}
-
-static void cached_objects_stay_constructed(void **state)
-{
-    (void)state;
-    struct heap_cache *c;
-    unsigned char     *p[100];
-
-    constructed = 0;
-    assert_int_equal(heap_cache_create(heap, "object", 40, 8, object_make, object_unmake, &c), ERR_OK);
-    for (size_t i = 0; i < 100; i++) {
-        assert_non_null(p[i] = heap_cache_alloc(c));
-        assert_int_equal(p[i][39], 0x11);
-    }
-    assert_true(constructed >= 100);
-    assert_int_equal(heap_cache_destroy(c), ERR_BUSY);
-    for (size_t i = 0; i < 100; i++)
-        assert_int_equal(heap_cache_free(c, p[i]), ERR_OK);
-    assert_int_equal(heap_cache_free(c, p[50]), ERR_NOT_ALLOC);
-    assert_int_equal(heap_cache_destroy(c), ERR_OK);
-    assert_int_equal(constructed, 0);
-}
-
 /* ---- two CPUs ------------------------------------------------------------------------------------ */
 
 static void remote_frees_come_home(void **state)
@@ -477,7 +440,6 @@ int main(void)
         TEST(every_allocation_may_fail),
         TEST(a_full_arena_stays_sound),
         TEST(plain_policies_agree_with_the_model),
-        TEST(cached_objects_stay_constructed),
         TEST(remote_frees_come_home),
     };
 
