@@ -90,7 +90,7 @@ CHECKED     := -std=c11 -O1 -g -D_GNU_SOURCE -DOCTAVO_DEBUG $(WARN) -I. -Itest/h
 SAN_CFLAGS  := $(CHECKED) -fsanitize=address,undefined -fno-sanitize-recover=all
 TSAN_CFLAGS := $(CHECKED) -fsanitize=thread
 # Files of core/ that ask nothing of the machine are tested on the host too.
-CORE_PORTABLE := efi/config_parse.c core/selftest/port.c core/fmt.c core/dev/keymap.c core/proc/elf.c core/x86/segment.c $(addprefix core/console/,line.c term.c words.c)
+CORE_PORTABLE := efi/config_parse.c core/selftest/port.c core/fmt.c core/dev/keymap.c core/proc/elf.c core/x86/segment.c core/dev/gpt.c $(addprefix core/console/,line.c term.c words.c)
 LIB_SRC   := $(wildcard mm/*.c) $(CORE_PORTABLE) test/host/port_host.c
 HOST_TOOLS := $(patsubst test/host/tool_%.c,$(B)/host/octavo-%,$(wildcard test/host/tool_*.c))
 TESTS     := $(patsubst test/host/%.c,$(B)/san/%,$(wildcard test/host/test_*.c))

@@ -4,6 +4,7 @@
 
 #include "core/console/commands.h"
 #include "core/dev/edu.h"
+#include "core/dev/gpt.h"
 #include "core/dev/nvme.h"
 #include "core/dev/pci.h"
 #include "core/fmt.h"
@@ -50,10 +51,54 @@ static err_t pci(unsigned argc, char *argv[])
 
 /* ---- disks ---------------------------------------------------------------------------------------------- */
 
+/* A block of a disk, by way of a frame */
+struct block_reader {
+    const struct nvme_disk *disk;
+    pfn_t                   frame;
+};
+
+static const uint8_t *read_block(void *arg, uint64_t number)
+{
+    const struct block_reader *r = arg;
+    const struct dma_piece     piece = { pfn_to_pa(r->frame), r->disk->block_bytes };
+
+    return nvme_run(r->disk, NVME_READ, number, &piece, 1) == ERR_OK ? port_ptr(piece.start) : NULL;
+}
+
+static void show_partitions(const struct nvme_disk *d, const struct gpt *g)
+{
+    char size[FMT_SIZE_BYTES], type[GPT_GUID_CHARS];
+
+    for (unsigned i = 0; i < g->n; i++) {
+        const struct gpt_partition *p = &g->partition[i];
+        const char                 *name = gpt_type_name(&p->type);
+
+        kprintf("          %10s from block %llu, %s \"%s\"\n", fmt_size(size, (p->end - p->first) * d->block_bytes),
+                ULL(p->first), name != NULL ? name : gpt_guid_text(type, &p->type), p->name);
+    }
+}
+
+static err_t show_table(const struct nvme_disk *d)
+{
+    static struct gpt   g; /* one console, one at a time */
+    struct block_reader r = { .disk = d };
+    err_t               err = frame_alloc(0, &r.frame);
+    const char         *why;
+
+    if (err != ERR_OK)
+        return err;
+    err = gpt_read(&(struct gpt_disk){ d->block_bytes, d->n_blocks, read_block, &r }, &g, &why);
+    if (why != NULL)
+        kprintf("          %s%s\n", why, g.backup ? "; this is what its backup says" : "");
+    show_partitions(d, &g);
+    return err == ERR_IO ? err : frame_free(r.frame); /* after ERR_IO the disk may still write there */
+}
+
 static err_t disks(unsigned argc, char *argv[])
 {
     const struct nvme_disk *d;
     char                    size[FMT_SIZE_BYTES];
+    err_t                   err = ERR_OK;
 
     (void)argv;
     if (argc > 1)
@@ -64,8 +109,11 @@ static err_t disks(unsigned argc, char *argv[])
 
         kprintf("%-9s %10s %6u %9llu %7llu %7llu  %s\n", d->name, fmt_size(size, d->n_blocks * d->block_bytes), d->block_bytes,
                 ULL(n.commands), ULL(n.errors), ULL(n.resets), d->model);
+        err_t last = show_table(d);
+
+        err = err == ERR_OK ? last : err;
     }
-    return ERR_OK;
+    return err;
 }
 
 /* ---- dma ------------------------------------------------------------------------------------------------ */
@@ -330,7 +378,7 @@ static err_t dma(unsigned argc, char *argv[])
 
 const struct command commands_devices[] = {
     { "pci", "", "the devices on PCI: what they are, their memory, how they signal", pci },
-    { "disks", "", "the disks, and what was asked of them", disks },
+    { "disks", "", "the disks, their partitions, and what was asked of them", disks },
     { "dma", "[DISK] [BYTES]|stray", "a device copies memory, or reads a disk, while the CPU does something else; it signals when it stops",
       dma },
     { NULL, NULL, NULL, NULL },

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What hangs on the buses, and memory that devices read and write by themselves."""
 import re
+import subprocess
 import zlib
 
 import pytest
@@ -145,3 +146,26 @@ def test_a_disk_that_is_too_slow_is_reset_and_its_late_answers_count(boot, tmp_p
     assert "nvme0 does not answer: switched off" in run.text, run
     assert f"CRC-32 {zlib.crc32(disk.read_bytes()[:4096]):08x}" in run.text, run
     assert re.search(r"^nvme0n1 .* 0 +[1-9]  QEMU", run.text, re.M), run
+
+
+def partition(disk, *lines):
+    subprocess.run(["sfdisk", "--quiet", "--no-tell-kernel", disk], input="\n".join(("label: gpt",) + lines), text=True,
+                   check=True, env={"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"})
+
+
+def test_partitions_are_listed_and_a_damaged_table_is_named(boot, tmp_path):
+    disk = make_disk(tmp_path, 8 << 20)
+    partition(disk, 'start=2048, size=2048, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, name="boot here"',
+              "start=4096, size=8192, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4")
+    damaged = tmp_path / "damaged.img"
+    content = bytearray(disk.read_bytes())
+    content[512 + 20] ^= 1
+    damaged.write_bytes(content)
+    (tmp_path / "plain").mkdir()
+    run = boot("disks", "--disk", disk, "--disk", damaged, "--disk", make_disk(tmp_path / "plain"))
+    assert run.status == 0, run
+    listed = re.findall(r"^ +(\S+ MiB) from block (\d+), (\S+( \S+)?) \"(.*)\"$", run.text, re.M)
+    assert [row[:3] + row[4:] for row in listed] == [("1 MiB", "2048", "EFI system", "boot here"), ("4 MiB", "4096", "Linux", "")] * 2, run
+    assert run.text.count("the header's checksum is wrong; this is what its backup says") == 1
+    assert run.text.count("no protective MBR") == 1
+    assert damaged.read_bytes() == content
