@@ -12,8 +12,8 @@
  *             One rule for all entries: what is owned is counted and becomes read-only in both; everything else, the
  *             frame of zeroes, a file's, a shared object's, a device's, stands in the child as in the parent.
  *
- * Fast        Page table by page table: 64 frames at a time get their references under one lock, and neighbours among
- *             them by stepping from record to record. A page of 2 MiB has one record.
+ * Fast        Page table by page table: 64 frames at a time get their references under one lock, neighbours among them
+ *             by stepping from record to record. A page of 2 MiB has one record.
  *
  * Flush       once at the end: what the parent could write it must not any more. Until then its threads' faults
  *             wait, since the space is busy; so no page is copied that somebody still writes.
@@ -37,54 +37,37 @@ struct fork {
     err_t      err;
 };
 
-/* The frames of those of n entries that are owned; returns how many */
-static size_t owned_frames(const pte_cell *from, unsigned n, unsigned level, pfn_t out[BATCH])
-{
-    size_t n_owned = 0;
-
-    for (unsigned i = 0; i < n; i++) {
-        pte_t e = pte_load(&from[i]);
-
-        out[n_owned] = pte_frame(e, level);
-        n_owned += (e.raw & AS_OWNED) != 0;
-    }
-    return n_owned;
-}
-
-/* The child's entry for one of the parent's, which is read-only from now on if it is owned */
-static pte_t shared_entry(struct fork *f, pte_cell *cell, pte_t e)
-{
-    if ((e.raw & AS_OWNED) != 0) {
-        uint64_t change = (e.raw & PTE_W) | (~e.raw & AS_COUNTED);
-
-        if (change != 0) /* the CPU may set A and D meanwhile: only our bits */
-            atomic_fetch_xor_explicit(&cell->raw, change, memory_order_relaxed);
-        f->restricted |= (e.raw & PTE_W) != 0;
-        e.raw = (e.raw & ~PTE_W) | AS_COUNTED;
-    }
-    return (pte_t){ e.raw & ~(PTE_A | PTE_D) };
-}
-
 /* n entries, 64 at most; returns how many of the child's are not 0 */
 static unsigned share_entries(struct fork *f, pte_cell *from, pte_cell *to, unsigned n, unsigned level)
 {
-    pfn_t    frames[BATCH];
-    size_t   n_owned = owned_frames(from, n, level, frames);
-    unsigned used = 0;
+    struct framedb_cursor cursor;
+    uint64_t              irq = framedb_enter(&cursor), changed = 0;
+    unsigned              used = 0, owned = 0;
+    err_t                 err = ERR_OK;
 
-    if (n_owned > 0)
-        f->err = framedb_share_many(n_owned, frames);
-    if (f->err != ERR_OK)
-        return 0;
-    f->child->owned += n_owned * level_pages(level);
     for (unsigned i = 0; i < n; i++) {
-        pte_t e = pte_load(&from[i]);
+        uint64_t e = pte_load(&from[i]).raw, change;
 
-        if (e.raw == 0)
+        if (e == 0)
             continue;
-        pte_store(&to[i], shared_entry(f, &from[i], e));
+        if (LIKELY((e & AS_OWNED) != 0)) {
+            err = framedb_share_next(&cursor, pte_frame((pte_t){ e }, level));
+            if (UNLIKELY(err != ERR_OK))
+                break;
+            change = (e & PTE_W) | (~e & AS_COUNTED);
+            if (change != 0) /* the CPU may set A and D meanwhile: only our bits */
+                atomic_fetch_xor_explicit(&from[i].raw, change, memory_order_relaxed);
+            changed |= change;
+            e = (e & ~PTE_W) | AS_COUNTED;
+            owned++;
+        }
+        pte_store(&to[i], (pte_t){ e & ~(PTE_A | PTE_D) });
         used++;
     }
+    framedb_leave(&cursor, irq);
+    f->err = err;
+    f->restricted |= (changed & PTE_W) != 0;
+    f->child->owned += owned * level_pages(level);
     return used;
 }
 

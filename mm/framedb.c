@@ -31,6 +31,7 @@
 #define COUNT_MASK (PAGE_SIZE - 1)
 
 _Static_assert(sizeof(struct frame_record) << LEAF_BITS == PAGE_SIZE, "a leaf is a frame");
+_Static_assert(1 << LEAF_BITS == FRAMEDB_LEAF, "a leaf has as many records as users step over");
 
 static struct {
     struct irqlock lock;
@@ -192,44 +193,30 @@ unsigned framedb_unshare(pfn_t f)
     return left;
 }
 
-/* The same as `p` if f is a neighbour: only the record is another. False: look again */
-static bool beside(struct path *p, pfn_t before, pfn_t f)
+uint64_t framedb_enter(struct framedb_cursor *c) NO_LOCK_ANALYSIS
 {
-    if ((before.idx ^ f.idx) >> LEAF_BITS != 0)
-        return false;
-    p->record += (int64_t)(f.idx - before.idx);
-    return true;
+    c->first = UINT64_MAX - FRAMEDB_LEAF; /* of no frame */
+    return irqlock_take(&fdb.lock);
 }
 
-static err_t share_next(struct path *p, bool near, pfn_t before, pfn_t f)
+void framedb_leave(struct framedb_cursor *c, uint64_t irq) NO_LOCK_ANALYSIS
 {
-    err_t err = ERR_OK;
-
-    if (UNLIKELY(!near || !beside(p, before, f))) {
-        err = find_or_build(f, p);
-    } else if (p->record->refs == 0) {
-        ++*p->entry[LEVELS - 1];
-        p->record->refs = 1; /* a record that goes is erased */
-    }
-    if (err == ERR_OK)
-        p->record->refs++;
-    return err;
+    c->leaf = NULL;
+    irqlock_drop(&fdb.lock, irq);
 }
 
-err_t framedb_share_many(size_t n, const pfn_t frames[])
+err_t framedb_share_at(struct framedb_cursor *c, pfn_t f)
 {
     struct path p;
-    uint64_t    flags = irqlock_take(&fdb.lock);
-    err_t       err = ERR_OK;
-    size_t      i = 0;
+    err_t       err = find_or_build(f, &p);
 
-    for (; i < n && err == ERR_OK; i++)
-        err = share_next(&p, i > 0, frames[i > 0 ? i - 1 : 0], frames[i]);
-    irqlock_drop(&fdb.lock, flags);
     if (err != ERR_OK)
-        for (i--; i > 0; i--)
-            (void)framedb_unshare(frames[i - 1]);
-    return err;
+        return err;
+    p.record->refs++;
+    c->first = align_down(f.idx, FRAMEDB_LEAF);
+    c->leaf = p.record - (f.idx - c->first);
+    c->entry = p.entry[LEVELS - 1];
+    return ERR_OK;
 }
 
 err_t framedb_drop_run(pfn_t start, uint64_t n_blocks, unsigned order)

@@ -18,6 +18,8 @@ struct frame_record {
     void    *mappings; /* reverse map: what the owner keeps of all places that map it         */
 };
 
+#define FRAMEDB_LEAF 128 /* neighbours whose records lie in one frame */
+
 /*
  * framedb_open - the record of frame f, made if there is none (refs 1, all else 0)
  *
@@ -46,12 +48,44 @@ err_t framedb_share(pfn_t f) MUST_USE;
 unsigned framedb_unshare(pfn_t f);
 
 /*
- * framedb_share_many - one more shares each of frames[n], all or none
+ * Sharing many frames, one after the other, under one lock:
  *
- *   Errors  as framedb_open
- *   Cost    a few instructions for each frame that follows its neighbour of 128
+ *     struct framedb_cursor c;
+ *     uint64_t              irq = framedb_enter(&c);
+ *
+ *     err = framedb_share_next(&c, frame);  as often as wanted, but not for long: interrupts are off
+ *     framedb_leave(&c, irq);
+ *
+ * Neighbours among 128 are found by stepping from record to record.
  */
-err_t framedb_share_many(size_t n, const pfn_t frames[]) MUST_USE;
+struct framedb_cursor {
+    struct frame_record *leaf;  /* of the last frame's neighbours, the first of them */
+    uint64_t             first; /* whose record that is                              */
+    uint64_t            *entry; /* counts the leaf's records                         */
+};
+
+uint64_t framedb_enter(struct framedb_cursor *c);
+void     framedb_leave(struct framedb_cursor *c, uint64_t irq);
+
+/* framedb_share_at - as framedb_share_next(), for a frame that is no neighbour of the last */
+err_t framedb_share_at(struct framedb_cursor *c, pfn_t f) MUST_USE;
+
+/* framedb_share_next - one more shares frame f; errors as framedb_open */
+static inline MUST_USE err_t framedb_share_next(struct framedb_cursor *c, pfn_t f)
+{
+    uint64_t             i = f.idx - c->first;
+    struct frame_record *r;
+
+    if (UNLIKELY(i >= FRAMEDB_LEAF))
+        return framedb_share_at(c, f);
+    r = c->leaf + i;
+    if (r->refs == 0) { /* a record that goes is erased: all else is 0 */
+        r->refs = 1;
+        ++*c->entry;
+    }
+    r->refs++;
+    return ERR_OK;
+}
 
 /*
  * framedb_drop_run - one less shares each of n blocks of 2^order frames; those that nobody shares any more are freed

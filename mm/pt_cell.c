@@ -21,19 +21,19 @@
 
 struct pt_spot pt_spot(const struct pt *pt, va_t v)
 {
-    struct pt_spot p = { .level = pt->levels };
-    pte_cell       *cells = port_ptr(pfn_to_pa(pt->root));
+    unsigned  level = pt->levels, shift = slot_shift(level);
+    pte_cell *cell = (pte_cell *)port_ptr(pfn_to_pa(pt->root)) + (v.raw >> shift) % TABLE_ENTRIES, *above = NULL;
 
-    for (;; p.level--) {
-        pte_t e;
+    for (; level > LEVEL_4K; level--) {
+        uint64_t e = pte_load(cell).raw;
 
-        p.cell = &cells[pt_index(v.raw >> PAGE_SHIFT, p.level)];
-        e = pte_load(p.cell);
-        if (!pte_present(e) || pte_is_leaf(e, p.level))
-            return p;
-        p.above = p.cell;
-        cells = port_ptr(pa(e.raw & PTE_ADDRESS));
+        if ((e & (PTE_P | PTE_PS)) != PTE_P)
+            break;
+        shift -= 9;
+        above = cell;
+        cell = (pte_cell *)port_ptr(pa(e & PTE_ADDRESS)) + (v.raw >> shift) % TABLE_ENTRIES;
     }
+    return (struct pt_spot){ cell, above, level };
 }
 
 err_t pt_deepen(struct pt *pt, va_t v, unsigned level, struct pt_spot *p)
