@@ -37,38 +37,43 @@ struct fork {
     err_t      err;
 };
 
+/* What becomes of the bits of an owned entry: read-only and counted; nearly always it was neither */
+static inline uint64_t change_of(uint64_t e)
+{
+    const uint64_t both = PTE_W | AS_COUNTED;
+
+    return LIKELY((e & both) == PTE_W) ? both : (e & PTE_W) | (~e & AS_COUNTED);
+}
+
 /* n entries, 64 at most; returns how many of the child's are not 0 */
 static unsigned share_entries(struct fork *f, pte_cell *from, pte_cell *to, unsigned n, unsigned level)
 {
     struct framedb_cursor cursor;
     uint64_t              irq = framedb_enter(&cursor), changed = 0;
-    unsigned              used = 0, owned = 0;
-    err_t                 err = ERR_OK;
+    unsigned              empty = 0, foreign = 0, i = 0;
 
-    for (unsigned i = 0; i < n; i++) {
+    for (; i < n; i++) {
         uint64_t e = pte_load(&from[i]).raw, change;
 
-        if (e == 0)
-            continue;
         if (LIKELY((e & AS_OWNED) != 0)) {
-            err = framedb_share_next(&cursor, pte_frame((pte_t){ e }, level));
-            if (UNLIKELY(err != ERR_OK))
+            f->err = framedb_share_next(&cursor, pa_to_pfn(pa(e & PTE_ADDRESS))); /* no PAT bit: it is write-back */
+            if (UNLIKELY(f->err != ERR_OK))
                 break;
-            change = (e & PTE_W) | (~e & AS_COUNTED);
+            change = change_of(e);
             if (change != 0) /* the CPU may set A and D meanwhile: only our bits */
                 atomic_fetch_xor_explicit(&from[i].raw, change, memory_order_relaxed);
             changed |= change;
-            e = (e & ~PTE_W) | AS_COUNTED;
-            owned++;
+            e ^= change;
+        } else {
+            empty += e == 0;
+            foreign++;
         }
         pte_store(&to[i], (pte_t){ e & ~(PTE_A | PTE_D) });
-        used++;
     }
     framedb_leave(&cursor, irq);
-    f->err = err;
     f->restricted |= (changed & PTE_W) != 0;
-    f->child->owned += owned * level_pages(level);
-    return used;
+    f->child->owned += (i - foreign) * level_pages(level);
+    return i - empty;
 }
 
 /* A page table, or a large page, of the parent */

@@ -75,15 +75,17 @@ static inline MUST_USE err_t framedb_share_next(struct framedb_cursor *c, pfn_t 
 {
     uint64_t             i = f.idx - c->first;
     struct frame_record *r;
+    uint32_t             refs;
 
     if (UNLIKELY(i >= FRAMEDB_LEAF))
         return framedb_share_at(c, f);
     r = c->leaf + i;
-    if (r->refs == 0) { /* a record that goes is erased: all else is 0 */
-        r->refs = 1;
+    refs = r->refs;
+    if (refs == 0) { /* no record yet: all else is 0, too */
+        refs = 1;
         ++*c->entry;
     }
-    r->refs++;
+    r->refs = refs + 1;
     return ERR_OK;
 }
 
