@@ -5,7 +5,7 @@
 
 #include "mm/fault_user.h"
 #include "mm/node_pool.h"
-#include "mm/pt.h"
+#include "mm/pt_cell.h"
 #include "mm/span_tree.h"
 
 /* It stays where it was created. */
@@ -16,7 +16,9 @@ struct as {
     bool             busy;       /* [lock] somebody changes regions, or waits for a flush: faults wait. It guards, too: */
     struct span_tree regions;    /* [lock, busy] struct region, mm/region.h                            */
     struct node_pool nodes;      /* [busy] they lie in these                                           */
-    struct region   *last;       /* [lock, busy] where the last fault was, or NULL                     */
+    struct region   *last;       /* [lock, busy] where the last fault was, or NULL ...                 */
+    struct pt_spot   near;       /* [lock, busy] ... and the first entry of the page table it was in,  */
+    uint64_t         near_table; /* [lock, busy] for pages with this number / 512; 0: none             */
     uint64_t         n_regions;  /* [busy]                                                             */
     uint64_t         promised;   /* [lock, busy] pages it may come to own without asking again         */
     uint64_t         owned;      /* [lock, busy] frames of its own, after a fork also those shared by it */

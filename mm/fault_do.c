@@ -4,7 +4,8 @@
  *
  * Promise     After ERR_OK the access can be repeated; after any error everything is as it was.
  *
- * Steps       look     the region, from the last fault's or the tree; the entry; how many share its frame
+ * Steps       look     the region, the last fault's or from the tree; the entry, in the last fault's page table or by a
+ *                      walk; how many share its frame
  *             decide   mm/fault_user.c
  *             act      a frame, if one is needed; tables, if some are missing; then the entry, in one store
  *             after    the stack's new low-water mark, counters; a span that is full enough becomes 2 MiB
@@ -67,6 +68,24 @@ static struct region *find(struct as *as, uint64_t page)
     return r;
 }
 
+/* pt_spot(), but neighbours of the last fault's page are found without a walk. Tables go while the space is busy. */
+static struct pt_spot find_spot(struct as *as, uint64_t page)
+{
+    struct pt_spot p = as->near;
+
+    if (LIKELY(as->near_table == page / TABLE_ENTRIES)) {
+        p.cell += page % TABLE_ENTRIES;
+        return p;
+    }
+    p = pt_spot(&as->pt, page_address(page));
+    if (p.level == LEVEL_4K) {
+        as->near = p;
+        as->near.cell -= page % TABLE_ENTRIES;
+        as->near_table = page / TABLE_ENTRIES;
+    }
+    return p;
+}
+
 /* Is so much more within the limit? */
 static bool within(const struct as *as, uint64_t n_frames)
 {
@@ -90,7 +109,7 @@ static void decide(struct job *j, uint64_t page, bool write, bool fetch)
     j->stale = j->grew = false;
     j->denial = FAULT_NOT_DENIED;
     if (r != NULL) {
-        j->place = pt_spot(&j->as->pt, page_address(page));
+        j->place = find_spot(j->as, page);
         e = pte_load(j->place.cell);
         j->view.pte = e;
         j->view.level = j->place.level;

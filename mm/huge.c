@@ -95,6 +95,7 @@ void huge_promote(struct as *as, const struct region *r, uint64_t page)
         huge_alloc(false, &block) != ERR_OK)
         return;
     tlb_batch_open(&batch, &as->tlb);
+    as->near_table = 0;
     table = pt_unlink(&as->pt, v, &p, &batch);
     tlb_batch_close(&batch);
     gather(frame_bytes(table), block);

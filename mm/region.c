@@ -46,6 +46,13 @@
 
 /* ---- busy ------------------------------------------------------------------------------------------- */
 
+/* What the last fault found may be gone */
+static void forget_last(struct as *as)
+{
+    as->last = NULL;
+    as->near_table = 0;
+}
+
 void as_begin(struct as *as)
 {
     for (;;) {
@@ -58,13 +65,14 @@ void as_begin(struct as *as)
             break;
         port_relax();
     }
+    forget_last(as);
 }
 
 void as_end(struct as *as)
 {
     uint64_t irq = irqlock_take(&as->lock);
 
-    as->last = NULL; /* it may be gone */
+    forget_last(as);
     as->busy = false;
     irqlock_drop(&as->lock, irq);
 }
