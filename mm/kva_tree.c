@@ -50,7 +50,7 @@ static struct span_node *must_find(const struct kva_tree *t, uint64_t page)
 
 err_t kva_tree_resize(struct kva_tree *t, uint64_t page, uint64_t end)
 {
-    return span_resize(&t->spans, must_find(t, page), end);
+    return span_resize(&t->spans, must_find(t, page), page, end);
 }
 
 void kva_tree_remove(struct kva_tree *t, uint64_t page)

@@ -157,7 +157,7 @@ void region_join(struct as *as, uint64_t page)
         return;
     span_remove(&as->regions, &b->span);
     a->file_bytes += b->file_bytes;
-    err = span_resize(&as->regions, &a->span, b->span.end);
+    err = span_resize(&as->regions, &a->span, a->span.page, b->span.end);
     ASSERT(err == ERR_OK);
     if (b->shared != NULL)
         shared_put(b->shared); /* the other holds one, too */
@@ -236,7 +236,7 @@ static void cut(struct as *as, uint64_t page, struct cuts *c)
     if (high->shared != NULL)
         shared_hold(high->shared);
     low->file_bytes = bytes;
-    err = span_resize(&as->regions, &low->span, page);
+    err = span_resize(&as->regions, &low->span, low->span.page, page);
     if (err == ERR_OK)
         err = span_insert(&as->regions, &high->span);
     ASSERT(err == ERR_OK);

@@ -206,7 +206,7 @@ static err_t grow_here(struct as *as, struct region *r, struct pages old, uint64
 
     if (r->span.end != old.end || old.end + n_more > as->regions.bound.page)
         return ERR_EXISTS;
-    err = span_resize(&as->regions, &r->span, old.end + n_more);
+    err = span_resize(&as->regions, &r->span, r->span.page, old.end + n_more);
     if (err == ERR_OK)
         region_join(as, old.end + n_more);
     return err;

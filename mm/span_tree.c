@@ -10,9 +10,9 @@
  *
  * Idea        A search tree by page, a heap by a hash of the first page: so it is balanced whatever the order
  *             of calls. Each node knows the gap in front of it, and the largest gap in its subtree: so the
- *             lowest (or highest) gap that is large enough is one walk from the root. Two operations
- *             do all the shaping: split() cuts a treap into the nodes below a page and the rest, merge() puts
- *             two such treaps together. Both restore `largest` on their way back.
+ *             lowest (or highest) gap that is large enough is one walk from the root. A new node takes its
+ *             place on the way down where its hash says, and the treap below is split around it; where a node
+ *             goes, its two subtreaps are merged. Both restore `largest` on their way back.
  *
  * Invariants  S1  in order of pages, spans don't overlap, and gap == page - end of the one before
  *             S2  largest == the largest gap in the node's subtree
@@ -67,21 +67,38 @@ static struct span_node *merge(struct span_node *low, struct span_node *high)
     return high;
 }
 
-/* The lowest node of the treap has another gap in front of it now. */
-static void set_first_gap(struct span_node *n, uint64_t gap)
+/* The node at `page`, in this treap, has another gap in front of it: what is above it knows */
+static void fix(struct span_node *n, uint64_t page)
 {
-    if (n->left != NULL)
-        set_first_gap(n->left, gap);
-    else
-        n->gap = gap;
+    if (page != n->page)
+        fix(page < n->page ? n->left : n->right, page);
     update(n);
 }
 
-static const struct span_node *lowest(const struct span_node *n)
+static struct span_node *insert(struct span_node *t, struct span_node *node)
 {
-    while (n->left != NULL)
-        n = n->left;
-    return n;
+    if (t == NULL || node->hash > t->hash) {
+        split(t, node->page, &node->left, &node->right);
+        t = node;
+    } else if (node->page < t->page) {
+        t->left = insert(t->left, node);
+    } else {
+        t->right = insert(t->right, node);
+    }
+    update(t);
+    return t;
+}
+
+static struct span_node *erase(struct span_node *t, const struct span_node *node)
+{
+    if (t == node)
+        return merge(t->left, t->right);
+    if (node->page < t->page)
+        t->left = erase(t->left, node);
+    else
+        t->right = erase(t->right, node);
+    update(t);
+    return t;
 }
 
 /* splitmix64, Steele, Lea and Flood 2014: neighbouring pages get unrelated hashes */
@@ -93,10 +110,10 @@ static uint64_t hash(uint64_t x)
     return x ^ x >> 31;
 }
 
-/* The lowest node that ends above `page`; the bound if there is no other */
-static const struct span_node *from(const struct span_tree *t, uint64_t page)
+/* The lowest node that ends above `page`; NULL: none, or the bound, which ends where it begins */
+static struct span_node *from(const struct span_tree *t, uint64_t page)
 {
-    const struct span_node *n = t->root, *best = &t->bound;
+    struct span_node *n = t->root, *best = NULL;
 
     while (n != NULL)
         if (n->end > page) {
@@ -118,50 +135,57 @@ void span_tree_start(struct span_tree *t, uint64_t first, uint64_t end)
     t->first = first;
 }
 
+/* The node above, perhaps the bound */
+static struct span_node *after(struct span_tree *t, uint64_t page)
+{
+    struct span_node *n = from(t, page);
+
+    return n != NULL ? n : &t->bound;
+}
+
 err_t span_insert(struct span_tree *t, struct span_node *node)
 {
-    const struct span_node *after = from(t, node->page);
-    struct span_node       *low, *high;
-    uint64_t                next = after->page;
+    struct span_node *next = after(t, node->page);
 
     if (node->page < t->first || node->end <= node->page || node->end > t->bound.page)
         return ERR_INVAL;
-    if (next < node->end)
+    if (next->page < node->end)
         return ERR_EXISTS;
-    node->gap = node->page - (next - after->gap);
+    node->gap = node->page - (next->page - next->gap);
     node->hash = hash(node->page);
     node->left = node->right = NULL;
-    update(node);
-    split(t->root, node->page, &low, &high);
-    set_first_gap(high, next - node->end);
-    t->root = merge(merge(low, node), high);
+    next->gap = next->page - node->end;
+    t->root = insert(t->root, node);
+    fix(t->root, next->page);
     return ERR_OK;
 }
 
-err_t span_resize(struct span_tree *t, struct span_node *node, uint64_t end)
+err_t span_resize(struct span_tree *t, struct span_node *node, uint64_t page, uint64_t end)
 {
-    struct span_node *low, *high;
-    uint64_t          next;
+    struct span_node *next = after(t, node->end);
 
-    split(t->root, node->page + 1, &low, &high);
-    next = lowest(high)->page;
-    if (end <= next) {
-        node->end = end;
-        set_first_gap(high, next - end);
+    if (end > next->page || page < node->page - node->gap)
+        return ERR_EXISTS;
+    if (page != node->page) {
+        node->gap += page - node->page; /* modulo 2^64 */
+        node->page = page;
+        fix(t->root, page);
     }
-    t->root = merge(low, high);
-    return end <= next ? ERR_OK : ERR_EXISTS;
+    if (end != node->end) {
+        node->end = end;
+        next->gap = next->page - end;
+        fix(t->root, next->page);
+    }
+    return ERR_OK;
 }
 
 void span_remove(struct span_tree *t, struct span_node *node)
 {
-    struct span_node *low, *self, *high;
+    struct span_node *next = after(t, node->end);
 
-    split(t->root, node->page, &low, &high);
-    split(high, node->page + 1, &self, &high);
-    ASSERT(self == node);
-    set_first_gap(high, lowest(high)->gap + (node->end - node->page) + node->gap);
-    t->root = merge(low, high);
+    next->gap += (node->end - node->page) + node->gap;
+    t->root = erase(t->root, node);
+    fix(t->root, next->page);
 }
 
 /* ---- looking ---------------------------------------------------------------------------------- */
@@ -177,9 +201,9 @@ struct span_node *span_find(const struct span_tree *t, uint64_t page)
 
 struct span_node *span_from(const struct span_tree *t, uint64_t page)
 {
-    const struct span_node *n = from(t, page);
+    struct span_node *n = from(t, page);
 
-    return n == &t->bound ? NULL : (struct span_node *)(uintptr_t)n; /* the owner's, who may write it */
+    return n != &t->bound ? n : NULL;
 }
 
 err_t span_room_low(const struct span_tree *t, uint64_t n, uint64_t align, uint64_t *page)

@@ -40,8 +40,8 @@ err_t span_insert(struct span_tree *t, struct span_node *node) MUST_USE;
 /* span_remove - the node's pages are free */
 void span_remove(struct span_tree *t, struct span_node *node);
 
-/* span_resize - the node ends at `end` now, above its first page; ERR_EXISTS if something is in the way */
-err_t span_resize(struct span_tree *t, struct span_node *node, uint64_t end) MUST_USE;
+/* span_resize - the node begins and ends elsewhere, not beyond its neighbours: ERR_EXISTS if they are in the way */
+err_t span_resize(struct span_tree *t, struct span_node *node, uint64_t page, uint64_t end) MUST_USE;
 
 /* span_find - the node that holds `page`; NULL: it is free */
 struct span_node *span_find(const struct span_tree *t, uint64_t page);
