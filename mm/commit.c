@@ -24,13 +24,23 @@ void commit_policy(enum overcommit policy) { atomic_store_explicit(&commit.polic
 
 uint64_t commit_pages(void) { return atomic_load_explicit(&commit.pages, memory_order_relaxed); }
 
+/* No machine that runs this has less */
+#define SURELY_THERE (8 * MIB >> PAGE_SHIFT)
+
+static bool can_keep(uint64_t before, uint64_t n_pages)
+{
+    bool     strict = atomic_load_explicit(&commit.policy, memory_order_relaxed) == OVERCOMMIT_STRICT;
+    uint64_t memory;
+
+    if (!strict && n_pages <= SURELY_THERE)
+        return true;
+    memory = frame_totals().managed;
+    return strict ? before + n_pages <= memory - memory / 16 : n_pages <= memory;
+}
+
 err_t commit_take(uint64_t n_pages)
 {
-    uint64_t memory = frame_totals().managed;
-    uint64_t before = atomic_fetch_add_explicit(&commit.pages, n_pages, memory_order_relaxed);
-    bool     strict = atomic_load_explicit(&commit.policy, memory_order_relaxed) == OVERCOMMIT_STRICT;
-
-    if (strict ? before + n_pages <= memory - memory / 16 : n_pages <= memory)
+    if (can_keep(atomic_fetch_add_explicit(&commit.pages, n_pages, memory_order_relaxed), n_pages))
         return ERR_OK;
     commit_give(n_pages);
     return ERR_NOMEM;

@@ -319,7 +319,7 @@ static struct region made(const struct region_want *w, struct pages p)
                             .cache = w->kind == REGION_PHYS ? w->cache : PTE_CACHE_WB };
 }
 
-/* The region enters the tree */
+/* A node of its own */
 static err_t enter(struct as *as, const struct region *r)
 {
     void *node;
@@ -329,14 +329,49 @@ static err_t enter(struct as *as, const struct region *r)
         return err;
     *(struct region *)node = *r;
     err = span_insert(&as->regions, &((struct region *)node)->span);
-    if (err != ERR_OK) {
-        node_free(&as->nodes, node);
-        return err;
-    }
+    ASSERT(err == ERR_OK);
     as->n_regions++;
     if (r->shared != NULL)
         shared_hold(r->shared);
     return ERR_OK;
+}
+
+/* r is what comes before `next`, or after what is below: then that is longer now. False: neither is */
+static bool extend(struct as *as, const struct region *r, struct region *next)
+{
+    struct region *old = next, *low = region_at(as, r->span.page - 1);
+    err_t          err;
+
+    if (next != NULL && region_could_join(r, next)) {
+        err = span_resize(&as->regions, &next->span, r->span.page, next->span.end);
+        next->offset = r->offset;
+    } else if (low != NULL && region_could_join(low, r)) {
+        err = span_resize(&as->regions, &low->span, low->span.page, r->span.end);
+        old = low;
+    } else {
+        return false;
+    }
+    ASSERT(err == ERR_OK);
+    old->file_bytes += r->file_bytes;
+    return true;
+}
+
+/* The region is there: in a neighbour, or by itself */
+static err_t settle(struct as *as, const struct region *r)
+{
+    struct region *next = region_from(as, r->span.page);
+    err_t          err = ERR_OK;
+
+    if (next != NULL && next->span.page < r->span.end)
+        return ERR_EXISTS;
+    if (r->promised)
+        err = as_promise(as, region_promise(r));
+    if (err != ERR_OK || ((r->flags & REGION_LOCKED) == 0 && extend(as, r, next)))
+        return err;
+    err = enter(as, r);
+    if (err != ERR_OK && r->promised)
+        as_unpromise(as, region_promise(r));
+    return err;
 }
 
 err_t region_add(struct as *as, const struct region_want *want, va_t *out)
@@ -350,24 +385,18 @@ err_t region_add(struct as *as, const struct region_want *want, va_t *out)
     if (err != ERR_OK)
         return err;
     r = made(want, p);
-    if (r.promised)
-        err = as_promise(as, region_promise(&r));
+    err = settle(as, &r);
     if (err != ERR_OK)
         return err;
-    err = enter(as, &r);
-    if (err != ERR_OK) {
-        if (r.promised)
-            as_unpromise(as, region_promise(&r));
-        return err;
-    }
-    if ((r.flags & REGION_LOCKED) != 0)
+    if ((r.flags & REGION_LOCKED) != 0) {
         err = as_populate(as, p);
-    if (err != ERR_OK) {
-        as_drop_pages(as, p);
-        region_forget(as, region_at(as, p.first));
-        return err;
+        if (err != ERR_OK) {
+            as_drop_pages(as, p);
+            region_forget(as, region_at(as, p.first));
+            return err;
+        }
+        region_join(as, p.end);
     }
-    region_join(as, p.end);
     region_join(as, p.first);
     *out = page_address(p.first);
     return ERR_OK;
@@ -405,11 +434,40 @@ void as_drop_pages(struct as *as, struct pages p)
     as->owned -= marks.n_frames;
 }
 
+/* All in one region, and at one of its ends: it just becomes shorter */
+static bool at_an_end(const struct region *r, struct pages p)
+{
+    return r != NULL && r->kind != REGION_STACK && p.end <= r->span.end &&
+           (p.first == r->span.page) != (p.end == r->span.end);
+}
+
+static err_t trim(struct as *as, struct region *r, struct pages p)
+{
+    bool     front = p.first == r->span.page;
+    uint64_t bytes = min_u64(r->file_bytes, ((front ? p.end : p.first) - r->span.page) << PAGE_SHIFT);
+    err_t    err = huge_split(as, front ? p.end : p.first);
+
+    if (err != ERR_OK)
+        return err;
+    as_drop_pages(as, p);
+    if (r->promised)
+        as_unpromise(as, p.end - p.first);
+    r->offset += front ? p.end - p.first : 0;
+    r->file_bytes = front ? r->file_bytes - bytes : bytes;
+    err = span_resize(&as->regions, &r->span, front ? p.end : r->span.page, front ? r->span.end : p.first);
+    ASSERT(err == ERR_OK);
+    return ERR_OK;
+}
+
 err_t region_remove(struct as *as, struct pages p)
 {
-    struct cuts c;
-    err_t       err = cuts_ready(as, p, &c);
+    struct region *only = region_at(as, p.first);
+    struct cuts    c;
+    err_t          err;
 
+    if (at_an_end(only, p))
+        return trim(as, only, p);
+    err = cuts_ready(as, p, &c);
     if (err != ERR_OK)
         return err;
     cuts_make(as, p, &c);
