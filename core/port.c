@@ -45,8 +45,6 @@ void port_cpus_call(uint64_t cpus, void (*fn)(void *arg), void *arg)
 
 void port_fence_cpus(void) { ASSERT(port_cpus() == 1); } /* nobody else */
 
-void *port_va_ptr(va_t v) { return (void *)v.raw; }
-
 void irqlock_wait(struct irqlock *l)
 {
     do {

@@ -39,6 +39,7 @@ struct typed {
 static struct {
     struct frame_range ram[MEMTYPE_RAM]; /* [c] M1; neighbours are one       */
     unsigned           n_ram;            /* [c] 0: not told yet              */
+    _Atomic unsigned   latest;           /* [a] where the last frame asked for was found */
     struct irqlock     lock;
     struct typed       range[MEMTYPE_RANGES]; /* [lock] M1, M2 */
     unsigned           n;                     /* [lock]        */
@@ -83,8 +84,13 @@ err_t memtype_ram(pfn_t first, uint64_t n)
 
 bool memtype_is_ram(pfn_t first, uint64_t n, struct frame_range *around)
 {
-    unsigned at = find_ram(first.idx);
+    unsigned at = atomic_load_explicit(&mt.latest, memory_order_relaxed);
 
+    if (UNLIKELY(first.idx - mt.ram[at].start >= mt.ram[at].end - mt.ram[at].start)) {
+        at = find_ram(first.idx);
+        if (at < mt.n_ram)
+            atomic_store_explicit(&mt.latest, at, memory_order_relaxed);
+    }
     if (mt.n_ram == 0 && mt.n == 0) /* so early that there is nothing else */
         *around = (struct frame_range){ 0, UINT64_MAX };
     else

@@ -61,6 +61,13 @@ uint64_t port_clock(void);
  */
 void port_fence_cpus(void);
 
+/*
+ * port_va_ptr - the pointer to a virtual address of the kernel's half of the tables in use on this CPU
+ *
+ *   In the machine the address itself; elsewhere the tables are walked as the CPU would.
+ */
+static inline void *port_va_ptr(va_t v);
+
 #include "mm/port_inline.h"
 
 /* ---- translations -------------------------------------------------------------------------- */
@@ -88,13 +95,6 @@ void port_space_load(pfn_t root, unsigned pcid, bool keep);
  *   Locks  the caller holds none that is taken with interrupts off
  */
 void port_cpus_call(uint64_t cpus, void (*fn)(void *arg), void *arg);
-
-/*
- * port_va_ptr - the pointer to a virtual address of the kernel's half of the tables in use on this CPU
- *
- *   In the machine the address itself; elsewhere the tables are walked as the CPU would.
- */
-void *port_va_ptr(va_t v);
 
 /* ---- words to people ----------------------------------------------------------------------- */
 

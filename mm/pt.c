@@ -47,61 +47,6 @@
 #include "mm/frame.h"
 #include "mm/pt_inside.h"
 
-/* ---- stock ------------------------------------------------------------------------------------ */
-
-static void stock_push(struct stock *s, pfn_t f)
-{
-    *(pfn_t *)port_ptr(pfn_to_pa(f)) = s->head;
-    s->head = f;
-    s->n++;
-}
-
-err_t stock_fill(struct stock *s, uint64_t n)
-{
-    for (; n > 0; n--) {
-        pfn_t f;
-        err_t err = frame_alloc(0, &f);
-
-        if (err != ERR_OK) {
-            stock_drain(s);
-            return err;
-        }
-        stock_push(s, f);
-    }
-    return ERR_OK;
-}
-
-static pfn_t stock_pop(struct stock *s)
-{
-    pfn_t f = s->head;
-
-    ASSERT(s->n > 0);
-    s->head = *(const pfn_t *)port_ptr(pfn_to_pa(f));
-    s->n--;
-    return f;
-}
-
-pfn_t stock_take(struct pt *pt, struct stock *s)
-{
-    pt->n_tables++;
-    return stock_pop(s);
-}
-
-void stock_put(struct pt *pt, struct stock *s, pfn_t frame)
-{
-    pt->n_tables--;
-    stock_push(s, frame);
-}
-
-void stock_drain(struct stock *s)
-{
-    while (s->n > 0) {
-        err_t err = frame_free(stock_pop(s));
-
-        ASSERT(err == ERR_OK);
-    }
-}
-
 /* ---- life ------------------------------------------------------------------------------------- */
 
 err_t pt_create(struct pt *pt, unsigned levels)
@@ -189,25 +134,30 @@ void pt_destroy(struct pt *pt)
 
 /* ---- arguments -------------------------------------------------------------------------------- */
 
+/* Is a top entry of [first, last] the recursive slot, or the kernel's in tables that share it? */
+static bool not_ours(const struct pt *pt, unsigned first, unsigned last)
+{
+    if (first <= recursive_slot(pt->levels) && last >= recursive_slot(pt->levels))
+        return true;
+    for (unsigned slot = first; slot <= last && pt->kernel != NULL; slot++)
+        if (pte_load(&top(pt->kernel)[slot]).raw != 0)
+            return true;
+    return false;
+}
+
 err_t pt_span(const struct pt *pt, va_t start, uint64_t n_pages, struct span *out)
 {
-    uint64_t    last = start.raw + (n_pages << PAGE_SHIFT) - 1;
-    struct span s;
+    uint64_t last = start.raw + (n_pages << PAGE_SHIFT) - 1, page;
 
     if (n_pages == 0 || n_pages > (uint64_t)1 << (64 - PAGE_SHIFT) || !is_aligned(start.raw, PAGE_SIZE) ||
         last < start.raw)
         return ERR_INVAL;
     if (!is_canonical(start.raw, pt->levels) || !is_canonical(last, pt->levels) || (start.raw ^ last) >> 63 != 0)
         return ERR_NOT_CANON;
-    s.page = va_page(pt, start);
-    s.end = s.page + n_pages;
-    for (uint64_t page = s.page; page < s.end; page = next_page(page, s.end, pt->levels)) {
-        unsigned slot = pt_index(page, pt->levels);
-
-        if (slot == recursive_slot(pt->levels) || (pt->kernel != NULL && pte_load(&top(pt->kernel)[slot]).raw != 0))
-            return ERR_PERM;
-    }
-    *out = s;
+    page = va_page(pt, start);
+    if (not_ours(pt, pt_index(page, pt->levels), pt_index(page + n_pages - 1, pt->levels)))
+        return ERR_PERM;
+    *out = (struct span){ page, page + n_pages };
     return ERR_OK;
 }
 
@@ -423,6 +373,16 @@ static err_t map(struct map *m)
     err_t           err;
 
     pt_narrow(m->pt, m->span, &p);
+    if (p.level == LEVEL_4K) { /* as below, but most mappings are so */
+        pte_cell *cells = &p.cells[pt_index(m->span.page, LEVEL_4K)];
+
+        added = m->span.end - m->span.page;
+        if (all_empty(cells, added) != ERR_OK)
+            return ERR_EXISTS;
+        fill(m, cells, m->span.page, added);
+        pt_more_below(p.path[LEVEL_2M], LEVEL_2M, added, m->flags);
+        return ERR_OK;
+    }
     err = map_plan(m, p.cells, p.level, m->span.page, m->span.end, &missing);
     if (err == ERR_OK && missing > 0)
         err = stock_fill(&m->stock, missing);

@@ -170,7 +170,7 @@ static err_t find_place(struct pt *pt, struct span s, struct pt_place *p, struct
     err_t err = ERR_OK;
 
     pt_narrow(pt, s, p);
-    if (p->level > LEVEL_4K) {
+    if (!is_aligned(s.page | s.end, level_pages(p->level))) { /* else entries of this level are wholly in or out */
         err = cut_ends(pt, s, b);
         pt_narrow(pt, s, p);
     }

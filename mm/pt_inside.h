@@ -72,14 +72,15 @@ struct pt_place {
 
 static inline void pt_narrow(const struct pt *pt, struct span s, struct pt_place *p)
 {
-    uint64_t differ = s.page ^ (s.end - 1);
+    uint64_t first_other = (s.page ^ (s.end - 1)) + 1; /* 2^n at most: the span lies in one entry of 2^n pages, or is it */
 
     p->cells = pt_cells(pt, pt->root, s.page, pt->levels);
-    for (p->level = pt->levels; p->level > LEVEL_4K; p->level--) {
-        pte_cell *cell = &p->cells[pt_index(s.page, p->level)];
+    p->level = pt->levels;
+    for (unsigned shift = 9 * (pt->levels - 1); shift > 0; shift -= 9, p->level--) {
+        pte_cell *cell = &p->cells[(s.page >> shift) % TABLE_ENTRIES];
         pte_t     e = pte_load(cell);
 
-        if (differ >= level_pages(p->level) - 1 || (e.raw & (PTE_P | PTE_PS)) != PTE_P)
+        if (first_other >> shift != 0 || (e.raw & (PTE_P | PTE_PS)) != PTE_P)
             return;
         p->path[p->level] = cell;
         p->cells = pt_cells(pt, pte_frame(e, PT_LEVELS_MAX), s.page, p->level - 1);

@@ -18,18 +18,23 @@
  *             also on those where it was: these may keep it stale as long as they don't load it again with
  *             "keep", so they are held against tlb_shadow_load().
  *
- * Locks       shadow.lock (rank 60), innermost but for the log's.
+ * Memory      The first FIRST_RUNS runs are always there, more come in frames, up to MORE_PAGES of them, and go
+ *             when a batch is closed and they are not needed. Pages that change in rising order are one run.
  *
- * Failure     when all runs are in use, a change is counted as lost and not followed.
+ * Locks       shadow.lock (rank 60), innermost but for the log's. A space may be loaded under a run queue's (58), so
+ *             frames (40) are taken before it and given back after it: each change and each INVLPG makes
+ *             sure of room first.
+ *
+ * Failure     no frame, or too many runs at once: the change is counted as lost, and the log says so. Nothing else is
+ *             ever lost; `tlb` and `selftest tlb` fail when something was.
  *
  * Sources     SDM 3A "Invalidation of TLBs and Paging-Structure Caches"
  */
 #include "mm/tlb_shadow.h"
 
+#include "mm/frame.h"
 #include "mm/port.h"
 #include "mm/tlb.h"
-
-#define RUNS 512
 
 bool tlb_shadow_on;
 
@@ -41,12 +46,70 @@ struct run {
     bool                    global;
 };
 
+#define FIRST_RUNS 128
+#define PAGE_RUNS  ((unsigned)(PAGE_SIZE / sizeof(struct run)))
+#define MORE_PAGES 512
+#define SPARE      32 /* runs that one change or one INVLPG may add: each space that has the page gets one more */
+
 static struct {
     struct irqlock          lock;
-    struct run              run[RUNS]; /* [lock] */
-    unsigned                n;         /* [lock] runs behind are not in use */
-    struct tlb_shadow_stats stats;     /* [lock] */
+    struct run              first[FIRST_RUNS]; /* [lock] */
+    pfn_t                   more[MORE_PAGES];  /* [lock] frames of runs, as many as are needed */
+    unsigned                n_more;            /* [lock] frames taken                        */
+    unsigned                n;                 /* [lock] runs behind are not in use          */
+    bool                    naming;            /* [lock] superfluous flushes are told        */
+    struct tlb_shadow_stats stats;             /* [lock] */
 } shadow = { .lock = IRQLOCK("tlb_shadow", 60) };
+
+static struct run *run_at(unsigned i)
+{
+    struct run *page;
+
+    if (i < FIRST_RUNS)
+        return &shadow.first[i];
+    i -= FIRST_RUNS;
+    page = port_ptr(pfn_to_pa(shadow.more[i / PAGE_RUNS]));
+    return &page[i % PAGE_RUNS];
+}
+
+static unsigned capacity(void) { return FIRST_RUNS + shadow.n_more * PAGE_RUNS; }
+
+/* Called without the lock: room for SPARE runs more, if a frame can be had */
+static void make_room(void)
+{
+    uint64_t irq = irqlock_take(&shadow.lock);
+    bool     enough = shadow.n + SPARE <= capacity() || shadow.n_more == MORE_PAGES;
+    pfn_t    frame;
+    err_t    err;
+
+    irqlock_drop(&shadow.lock, irq);
+    if (enough || frame_alloc(0, &frame) != ERR_OK)
+        return;
+    irq = irqlock_take(&shadow.lock);
+    enough = shadow.n_more == MORE_PAGES;
+    if (!enough)
+        shadow.more[shadow.n_more++] = frame;
+    irqlock_drop(&shadow.lock, irq);
+    err = enough ? frame_free(frame) : ERR_OK;
+    ASSERT(err == ERR_OK);
+}
+
+/* Called without the lock: frames go back that no run needs */
+static void shrink(void)
+{
+    for (;;) {
+        uint64_t irq = irqlock_take(&shadow.lock);
+        bool     needed = shadow.n_more == 0 || shadow.n + SPARE > capacity() - PAGE_RUNS;
+        pfn_t    frame = needed ? pfn(0) : shadow.more[--shadow.n_more];
+        err_t    err;
+
+        irqlock_drop(&shadow.lock, irq);
+        if (needed)
+            return;
+        err = frame_free(frame);
+        ASSERT(err == ERR_OK);
+    }
+}
 
 static uint64_t me(void) { return (uint64_t)1 << port_cpu(); }
 static uint64_t all_cpus(void) { return ~(uint64_t)0 >> (PORT_CPUS_MAX - port_cpus()); }
@@ -59,6 +122,7 @@ void tlb_shadow_start(bool on)
     shadow.stats = (struct tlb_shadow_stats){ 0 };
     tlb_shadow_on = on;
     irqlock_drop(&shadow.lock, irq);
+    shrink();
 }
 
 struct tlb_shadow_stats tlb_shadow_stats(void)
@@ -70,19 +134,37 @@ struct tlb_shadow_stats tlb_shadow_stats(void)
     return s;
 }
 
+void tlb_shadow_name(bool on)
+{
+    uint64_t irq = irqlock_take(&shadow.lock);
+
+    shadow.naming = on;
+    irqlock_drop(&shadow.lock, irq);
+}
+
 /* ---- changes ----------------------------------------------------------------------------------- */
 
 static struct run *unused(void)
 {
     for (unsigned i = 0; i < shadow.n; i++)
-        if (shadow.run[i].cpus == 0)
-            return &shadow.run[i];
-    return shadow.n < RUNS ? &shadow.run[shadow.n++] : NULL;
+        if (run_at(i)->cpus == 0)
+            return run_at(i);
+    return shadow.n < capacity() ? run_at(shadow.n++) : NULL;
+}
+
+static void lose(const struct run *r)
+{
+    uint64_t n = r->page_bytes == 0 ? 1 : (r->end - r->start) / r->page_bytes;
+
+    if (shadow.stats.lost == 0)
+        port_log(PORT_WARN, "tlb", "no memory to follow a change at " VA_FMT ": from here on a missing flush may go unnoticed",
+                 VA_ARG(va(r->start)));
+    shadow.stats.lost += n;
 }
 
 static void add(struct run r)
 {
-    struct run *place, *last = shadow.n > 0 ? &shadow.run[shadow.n - 1] : NULL;
+    struct run *place, *last = shadow.n > 0 ? run_at(shadow.n - 1) : NULL;
 
     if (last != NULL && last->cpus == r.cpus && last->space == r.space && last->end == r.start &&
         last->page_bytes == r.page_bytes && last->global == r.global) {
@@ -93,7 +175,7 @@ static void add(struct run r)
     if (place != NULL)
         *place = r;
     else
-        shadow.stats.lost += r.page_bytes == 0 ? 1 : (r.end - r.start) / r.page_bytes;
+        lose(&r);
 }
 
 static uint64_t holders(const struct tlb_space *space)
@@ -106,8 +188,10 @@ static uint64_t holders(const struct tlb_space *space)
 static void changed(const struct tlb_space *space, va_t v, uint64_t bytes, uint64_t page_bytes, bool global)
 {
     struct run r = { space, v.raw, v.raw + bytes, page_bytes, holders(space), global };
-    uint64_t   irq = irqlock_take(&shadow.lock);
+    uint64_t   irq;
 
+    make_room();
+    irq = irqlock_take(&shadow.lock);
     shadow.stats.changes++;
     if (r.cpus != 0)
         add(r);
@@ -158,14 +242,23 @@ static void cut(struct run *r, uint64_t start, uint64_t end)
         add(behind);
 }
 
+static void superfluous(const char *what, va_t v)
+{
+    shadow.stats.superfluous++;
+    if (shadow.naming)
+        port_log(PORT_INFO, "tlb", "superfluous flush: %s at " VA_FMT " met nothing that had changed", what, VA_ARG(v));
+}
+
 /* The page at v goes out of the runs that have it: of any space and with all tables, or of one space, without */
 static void invalidate(va_t v, const struct tlb_space *only)
 {
-    uint64_t irq = irqlock_take(&shadow.lock);
+    uint64_t irq;
     bool     met = false;
 
+    make_room();
+    irq = irqlock_take(&shadow.lock);
     for (unsigned i = 0, n = shadow.n; i < n; i++) {
-        struct run *r = &shadow.run[i];
+        struct run *r = run_at(i);
 
         if ((r->cpus & me()) == 0 || (only != NULL && (r->space != only || r->global)))
             continue;
@@ -179,7 +272,8 @@ static void invalidate(va_t v, const struct tlb_space *only)
             met = true;
         }
     }
-    shadow.stats.superfluous += !met;
+    if (!met)
+        superfluous(only == NULL ? "INVLPG" : "INVPCID", v);
     irqlock_drop(&shadow.lock, irq);
 }
 
@@ -192,7 +286,7 @@ static bool forget(const struct tlb_space *only, bool globals)
     bool met = false;
 
     for (unsigned i = 0; i < shadow.n; i++) {
-        struct run *r = &shadow.run[i];
+        struct run *r = run_at(i);
 
         if ((r->cpus & me()) == 0 || (r->global && !globals) || (only != NULL && r->space != only))
             continue;
@@ -206,7 +300,8 @@ void tlb_shadow_all(bool globals)
 {
     uint64_t irq = irqlock_take(&shadow.lock);
 
-    shadow.stats.superfluous += !forget(NULL, globals);
+    if (!forget(NULL, globals))
+        superfluous(globals ? "everything, globals too," : "everything", va(0));
     irqlock_drop(&shadow.lock, irq);
 }
 
@@ -228,8 +323,8 @@ void tlb_shadow_load(const struct tlb_space *space, bool keep)
     if (!keep)
         (void)forget(tlb_cpu.pcid ? space : NULL, false);
     for (unsigned i = 0; keep && i < shadow.n; i++)
-        if ((shadow.run[i].cpus & me()) != 0 && shadow.run[i].space == space)
-            name_missing(&shadow.run[i], me());
+        if ((run_at(i)->cpus & me()) != 0 && run_at(i)->space == space)
+            name_missing(run_at(i), me());
     irqlock_drop(&shadow.lock, irq);
 }
 
@@ -239,9 +334,10 @@ void tlb_shadow_closed(const struct tlb_space *space)
     uint64_t now = space == NULL ? all_cpus() : atomic_load_explicit(&space->active, memory_order_acquire);
 
     for (unsigned i = 0; i < shadow.n; i++)
-        if (shadow.run[i].space == space && (shadow.run[i].cpus & now) != 0)
-            name_missing(&shadow.run[i], shadow.run[i].cpus & now);
-    while (shadow.n > 0 && shadow.run[shadow.n - 1].cpus == 0)
+        if (run_at(i)->space == space && (run_at(i)->cpus & now) != 0)
+            name_missing(run_at(i), run_at(i)->cpus & now);
+    while (shadow.n > 0 && run_at(shadow.n - 1)->cpus == 0)
         shadow.n--;
     irqlock_drop(&shadow.lock, irq);
+    shrink();
 }

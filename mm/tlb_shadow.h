@@ -20,13 +20,16 @@ struct tlb_shadow_stats {
     uint64_t changes;     /* present entries that changed so that a CPU could go wrong      */
     uint64_t missing;     /* pages of those that were not flushed when their batch was closed */
     uint64_t superfluous; /* invalidations that met nothing                                 */
-    uint64_t lost;        /* changes not followed: too many at once                         */
+    uint64_t lost;        /* changes not followed: no memory for them                       */
 };
 
 /* tlb_shadow_start - from now on, with everything before believed flushed; false: stop */
 void tlb_shadow_start(bool on);
 
 struct tlb_shadow_stats tlb_shadow_stats(void);
+
+/* tlb_shadow_name - from now on, every superfluous flush is told in the log; false: only counted */
+void tlb_shadow_name(bool on);
 
 /* A page of `bytes` at v had the entry `old` and has `new` (raw), in this space (NULL: the kernel's half) */
 void tlb_shadow_page(const struct tlb_space *space, va_t v, uint64_t bytes, uint64_t old, uint64_t new);

@@ -24,6 +24,15 @@ void bench_report(const char *what, uint64_t ticks, uint64_t per)
     kprintf("  %-52s %12llu.%llu\n", what, ULL(tenths / 10), ULL(tenths % 10));
 }
 
+void bench_heading(const char *first, const char *second) { kprintf("  %-52s %14s %14s\n", "", first, second); }
+
+void bench_report_both(const char *what, uint64_t first, uint64_t second, uint64_t per)
+{
+    uint64_t a = (first * 10 + per / 2) / per, b = (second * 10 + per / 2) / per;
+
+    kprintf("  %-52s %12llu.%llu %12llu.%llu\n", what, ULL(a / 10), ULL(a % 10), ULL(b / 10), ULL(b % 10));
+}
+
 /* Insertion is quick for samples that are nearly all the same. */
 static void sort(uint64_t *v, unsigned n)
 {

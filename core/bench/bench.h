@@ -43,4 +43,8 @@ err_t bench_measure(const char *what, uint64_t per, err_t (*op)(void *arg), void
 /* bench_report - print a result that was measured otherwise: ticks in all, for `per` units */
 void bench_report(const char *what, uint64_t ticks, uint64_t per);
 
+/* bench_report_both - the same with two results, under a heading */
+void bench_report_both(const char *what, uint64_t first, uint64_t second, uint64_t per);
+void bench_heading(const char *first, const char *second);
+
 #endif

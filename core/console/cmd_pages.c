@@ -182,7 +182,7 @@ static err_t tlb(unsigned argc, char *argv[])
                 ULL(w.changes), ULL(w.lost), ULL(w.missing), ULL(w.superfluous));
     else
         kprintf("not watched (tlb.check=1 in octavo.conf watches every flush)\n");
-    return w.missing == 0 ? ERR_OK : ERR_CORRUPT;
+    return w.missing == 0 && w.lost == 0 ? ERR_OK : ERR_CORRUPT;
 }
 
 /* ---- paging ------------------------------------------------------------------------------------ */

@@ -67,6 +67,13 @@ def test_lazy_memory_grows_by_the_pages_that_are_touched():
     assert "0 flushes MISSING" in run.text
 
 
+def test_the_benchmark_of_pages_flushes_nothing_that_did_not_change():
+    run = run_sh("--mem", "1G", "--conf", "tlb.check=1", "--exec", "bench pages; tlb")
+    assert run.status == 0, run
+    assert re.search(r"translations went stale; 0 flushes were missing, 0 superfluous", run.text)
+    assert "superfluous flush:" not in run.text and "(0 not followed)" in run.text
+
+
 def test_a_cpu_without_la57_says_so_and_goes_on():
     run = run_sh("--cpu", "qemu64", "--conf", "paging=5", "--exec", "paging; paging 5")
     assert run.status == 1, run

@@ -93,7 +93,6 @@ void port_cpus_call(uint64_t cpus, void (*fn)(void *arg), void *arg)
     host_cpu = caller;
 }
 
-void *port_va_ptr(va_t v) { return host_va_hook(v); }
 
 void port_fence_cpus(void)
 {

@@ -3,7 +3,7 @@
  * test/host/pt_ops.c - operations on page tables, decoded from bytes, against a model
  *
  *   byte 0      the operation, and whether frames run short in it
- *   byte 1      window (two bits), how frames lie to 2 MiB and 1 GiB borders
+ *   byte 1      window (modulo 3), whether spans may be long in the third, how frames and spans lie to borders
  *   bytes 2-3   first cell         bytes 4-5   length, short ones more often
  *   byte 6      flags              byte 7      where to, for moves; else more flags
  *
@@ -34,6 +34,7 @@ struct window {
     va_t        start;
     uint64_t    unit; /* pages to a cell */
     bool        user;
+    uint64_t    low, high; /* cells that an operation has named; nothing is mapped elsewhere */
     struct cell cell[CELLS];
 };
 
@@ -117,7 +118,7 @@ static const char *compare_all(void)
     const char *wrong = pt_check(&ops.pt);
 
     for (unsigned i = 0; i < WINDOWS; i++)
-        for (uint64_t c = 0; c < CELLS && wrong == NULL; c++)
+        for (uint64_t c = ops.window[i].low; c < ops.window[i].high && wrong == NULL; c++)
             wrong = compare_cell(&ops.window[i], c);
     return wrong;
 }
@@ -146,6 +147,12 @@ static void model_map(const struct op *o)
 {
     for (uint64_t i = 0; i < o->n; i++)
         o->w->cell[o->first + i] = (struct cell){ o->frame + i * o->w->unit, o->flags, true };
+}
+
+static void named(struct window *w, uint64_t first, uint64_t n)
+{
+    w->low = min_u64(w->low, first);
+    w->high = max_u64(w->high, first + n);
 }
 
 static err_t do_map(const struct op *o, bool replace, err_t *want)
@@ -199,6 +206,7 @@ static err_t do_move(const struct op *o, err_t *want)
         *want = ERR_OK;
         return ERR_OK; /* out of the window: nothing to do */
     }
+    named(o->w, to, o->n);
     *want = !apart ? ERR_INVAL : any_mapped(o->w, to, o->n) ? ERR_EXISTS : ERR_OK;
     err = pt_move(&ops.pt, cell_va(o->w, o->first), cell_va(o->w, to), o->n * o->w->unit, &ops.batch);
     if (err == ERR_OK) {
@@ -232,10 +240,14 @@ static struct op decode(const uint8_t *b)
     o.n = 1 + (b[5] & 0x80 ? length % CELLS : length % 24);
     if (b[5] & 0x40)
         o.n = align_up(o.n, o.w->unit > 1 ? 8 : 512);
+    if (o.w->unit > 1 && (b[1] & 0x38) != 0x38) /* whole gigabytes are slow: not every time */
+        o.n = 1 + o.n % 256;
     o.n = min_u64(o.n, CELLS - o.first);
     o.flags = (b[6] & 1 ? PTE_W : 0) | (b[6] & 2 ? PTE_NX : 0) | (b[6] & 4 ? PTE_G : 0) | caches[b[6] >> 5];
     if (o.w->user && b[6] & 8)
         o.flags |= PTE_U;
+    if (o.what >= 10 && o.what <= 12 && b[7] % 8 != 0) /* protecting: a cache type is refused, now and then */
+        o.flags &= ~PTE_CACHE;
     page = (o.w->start.raw >> PAGE_SHIFT) + o.first * o.w->unit;
     /* Each cache type has frames of its own: aliases are refused, which test_pt.c tries. */
     o.frame = zone_of(b[6] >> 5) +
@@ -251,6 +263,7 @@ static const char *run_one(const uint8_t *b, int *fail_after)
     err_t     want = ERR_OK, err;
     bool      starve = fail_after != NULL && b[0] >= 0xd0, full;
 
+    named(o.w, o.first, o.n);
     if (starve)
         *fail_after = b[0] % 4;
     switch (o.what) {
@@ -315,6 +328,8 @@ static err_t start(unsigned levels)
         if (caches[i] == PTE_CACHE_WB && i != 7) /* the last is write-back, but no RAM */
             err = memtype_ram(pfn(zone_of(i)), ZONE_FRAMES);
     memset(ops.window, 0, sizeof ops.window);
+    for (unsigned i = 0; i < WINDOWS; i++)
+        ops.window[i].low = CELLS;
     ops.window[0].start = va_add(slot_base(SLOT_DYNAMIC, levels), GIB - 7 * MIB);
     ops.window[0].unit = 1;
     ops.window[1].start = va(slot_base(SLOT_PROCESS + 1, levels).raw - 5 * MIB);
@@ -355,6 +370,8 @@ const char *pt_ops_run(const uint8_t *data, size_t n_bytes, unsigned levels, boo
     stats->lost += tlb_shadow_stats().lost;
     if (tlb_shadow_stats().missing != 0)
         return "the end: a flush was missing";
+    if (tlb_shadow_stats().lost != 0 && fail_after == NULL)
+        return "the end: the shadow TLB lost a change";
     tlb_shadow_start(false);
     if (ops.pt.n_tables != 1)
         return "the end: tables are left though nothing is mapped";

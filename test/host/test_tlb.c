@@ -335,6 +335,41 @@ static void a_cpu_that_did_not_flush_is_missed(void **state)
     assert_int_equal(tlb_shadow_stats().missing, 1);
 }
 
+/* Every second page: no two are one run */
+static void thousands_of_scattered_changes_are_all_followed(void **state)
+{
+    const uint64_t n = 3000;
+    uint64_t       in_use = sim_in_use;
+
+    (void)state;
+    tlb_shadow_start(true);
+    for (uint64_t i = 0; i < n; i++)
+        tlb_shadow_page(NULL, va(i * 2 * PAGE_SIZE), PAGE_SIZE, PAGE_OLD, 0);
+    assert_true(sim_in_use > in_use);
+    for (uint64_t i = 0; i < n; i++)
+        if (i != 2500)
+            tlb_shadow_invlpg(va(i * 2 * PAGE_SIZE));
+    tlb_shadow_closed(NULL);
+    assert_int_equal(tlb_shadow_stats().missing, 1);
+    assert_int_equal(tlb_shadow_stats().lost, 0);
+    assert_int_equal(tlb_shadow_stats().superfluous, 0);
+    assert_int_equal(sim_in_use, in_use);
+}
+
+static void what_there_is_no_memory_to_follow_is_counted_as_lost(void **state)
+{
+    (void)state;
+    tlb_shadow_start(true);
+    frames_until_failure = 0;
+    for (uint64_t i = 0; i < 200; i++)
+        tlb_shadow_page(NULL, va(i * 2 * PAGE_SIZE), PAGE_SIZE, PAGE_OLD, 0);
+    frames_until_failure = NEVER_FAIL;
+    tlb_shadow_all(true);
+    tlb_shadow_closed(NULL);
+    assert_int_equal(tlb_shadow_stats().missing, 0);
+    assert_int_equal(tlb_shadow_stats().lost, 72); /* 128 runs are always there */
+}
+
 static void keeping_a_stale_pcid_is_missed_at_the_load(void **state)
 {
     (void)state;
@@ -371,6 +406,8 @@ int main(void)
         TEST(more_rights_need_no_flush_and_get_none),
         TEST(invlpg_anywhere_forgets_a_large_page_and_all_tables),
         TEST(a_cpu_that_did_not_flush_is_missed),
+        TEST(thousands_of_scattered_changes_are_all_followed),
+        TEST(what_there_is_no_memory_to_follow_is_counted_as_lost),
         TEST(keeping_a_stale_pcid_is_missed_at_the_load),
     };
 

@@ -25,4 +25,6 @@ static inline void port_irq_restore(uint64_t flags)
         cpu_sti();
 }
 
+static inline void *port_va_ptr(va_t v) { return (void *)v.raw; }
+
 #endif
