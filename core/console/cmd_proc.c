@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* core/console/cmd_proc.c - processes: run, ps, kill, regions, picture */
 #include "core/console/commands.h"
+#include "core/console/input.h"
 #include "core/fmt.h"
 #include "core/log.h"
 #include "core/proc/proc.h"
@@ -22,18 +23,25 @@ static err_t read_pid(const char *text, unsigned *out)
 
 /* ---- run, kill, ps ------------------------------------------------------------------------------- */
 
+static unsigned foreground; /* pid of the program that the console waits for */
+
+static void kill_foreground(void) { (void)!proc_kill(&proc_console, foreground); }
+
 static err_t await(unsigned pid)
 {
     struct proc_end end;
-    err_t           err = proc_wait(&proc_console, pid, &end);
+    err_t           err;
 
+    foreground = pid;
+    input_on_break(kill_foreground);
+    err = proc_wait(&proc_console, pid, &end);
+    input_on_break(NULL);
     if (err != ERR_OK)
         return err;
     kprintf("%s: %s\n", end.name, end.words);
     return end.status == 0 ? ERR_OK : ERR_PERM;
 }
 
-/* How a program ended is no failure of the command that ran it: the line tells */
 static err_t run(unsigned argc, char *argv[])
 {
     struct proc_want want = { .parent = &proc_console };
@@ -209,7 +217,7 @@ static err_t picture(unsigned argc, char *argv[])
 }
 
 const struct command commands_proc[] = {
-    { "run", "[-m LIMIT] NAME [ARGUMENTS] [&]", "run a program in ring 3, with LIMIT of memory at most; &: don't wait for it", run },
+    { "run", "[-m LIMIT] NAME [ARGUMENTS] [&]", "run a program in ring 3, with LIMIT of memory at most; Ctrl-C ends it, & doesn't wait for it", run },
     { "kill", "PID", "end a process", kill },
     { "ps", "", "the processes, their memory, how long they ran", ps },
     { "regions", "PID", "what a process has mapped, and how much of it is there", regions },

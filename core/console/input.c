@@ -9,6 +9,7 @@
 #include "core/x86/time.h"
 
 #define INPUT_BYTES 1024 /* a power of two */
+#define CTRL_C      3
 #define POLL_NS     ((uint64_t)2 * 1000 * 1000)
 
 static struct {
@@ -16,16 +17,28 @@ static struct {
     char bytes[INPUT_BYTES]; /* [typed.lock]                                         */
     unsigned head, tail;     /* [typed.lock] they only grow; head - tail bytes wait  */
     bool polled;             /* [c] a device gives no interrupts: ask it             */
+    void (*on_break)(void);  /* [typed.lock] Ctrl-C calls it, NULL: it is a byte like others */
 } in = { .typed = WAITQ("input") };
 
 /* For interrupt handlers. When nobody reads, the newest bytes are dropped. */
 static void put(char byte)
 {
     uint64_t flags = irqlock_take(&in.typed.lock);
+    void (*on_break)(void) = byte == CTRL_C ? in.on_break : NULL;
 
-    if (in.head - in.tail < INPUT_BYTES)
+    if (on_break == NULL && in.head - in.tail < INPUT_BYTES)
         in.bytes[in.head++ % INPUT_BYTES] = byte;
     waitq_wake(&in.typed);
+    irqlock_drop(&in.typed.lock, flags);
+    if (on_break != NULL)
+        on_break();
+}
+
+void input_on_break(void (*fn)(void))
+{
+    uint64_t flags = irqlock_take(&in.typed.lock);
+
+    in.on_break = fn;
     irqlock_drop(&in.typed.lock, flags);
 }
 

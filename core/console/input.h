@@ -19,4 +19,7 @@ char input_get(void);
  */
 err_t input_read(char *out, size_t room, size_t *n) MUST_USE;
 
+/* input_on_break - what Ctrl-C does from now on, in an interrupt handler; NULL: it is typed like any other byte */
+void input_on_break(void (*fn)(void));
+
 #endif

@@ -78,6 +78,13 @@ void thread_exit(void) NO_LOCK_ANALYSIS
     sched_end();
 }
 
+bool thread_overran(uint64_t address)
+{
+    uint64_t low = thread_this()->stack_top - (STACK_PAGES << PAGE_SHIFT);
+
+    return thread_this()->stack_top != 0 && address < low && address >= low - PAGE_SIZE;
+}
+
 void thread_free(struct thread *t)
 {
     while (!sched_has_left(t))

@@ -77,6 +77,9 @@ void thread_join(struct thread *t);
 /* thread_free - the same, for a thread that is known to be on its last few instructions */
 void thread_free(struct thread *t);
 
+/* thread_overran - does this address lie in the guard page below the stack of the thread that runs? */
+bool thread_overran(uint64_t address);
+
 /* thread_kill - it ends when it next would go to ring 3, and waits no more before that */
 void thread_kill(struct thread *t);
 

@@ -167,6 +167,8 @@ void trap_dump(const struct trap_frame *f)
     dump_error_code(f);
     if (f->vector == TRAP_DF && stack != NULL)
         kprintf("  the %s stack ran into its guard page\n", stack);
+    else if (f->vector == TRAP_DF && thread_overran(cr2))
+        kprintf("  the stack of thread %s ran into its guard page\n", thread_this()->name);
     kprintf("  rax %016llx  rbx %016llx  rcx %016llx  rdx %016llx\n", ULL(f->rax), ULL(f->rbx), ULL(f->rcx), ULL(f->rdx));
     kprintf("  rsi %016llx  rdi %016llx  rbp %016llx  rsp %016llx\n", ULL(f->rsi), ULL(f->rdi), ULL(f->rbp), ULL(f->rsp));
     kprintf("  r8  %016llx  r9  %016llx  r10 %016llx  r11 %016llx\n", ULL(f->r8), ULL(f->r9), ULL(f->r10), ULL(f->r11));

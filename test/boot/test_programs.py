@@ -94,3 +94,7 @@ class TestProcesses:
 
     def test_what_there_is_not_cannot_be_killed(self, console):
         assert "nothing is there" in console.run("kill 200")
+
+    def test_a_program_in_the_background_is_told_of_when_it_ends(self, console):
+        assert "hello: process" in console.run("run hello &")
+        assert re.search(r"I proc: hello \(\d+\): exit 0", console.run("log 3"))
