@@ -15,7 +15,7 @@
 #include "mm/port.h"
 
 uintptr_t port_base;
-uint64_t  host_tlb_pages, host_tlb_alls;
+_Atomic uint64_t host_tlb_pages, host_tlb_alls;
 
 static struct {
     unsigned char *base; /* physical address 0 */

@@ -42,7 +42,7 @@ bool host_expect_panic(void (*fn)(void *arg), void *arg, const char **message);
 void host_log_quiet(bool quiet);
 
 /* What port_tlb_page and port_tlb_all were asked, for tests that count flushes */
-extern uint64_t host_tlb_pages, host_tlb_alls;
+extern _Atomic uint64_t host_tlb_pages, host_tlb_alls;
 
 /* Every flush and every load of a space, for tests that play the TLB; NULL: nobody listens */
 enum host_tlb_kind { HOST_TLB_PAGE, HOST_TLB_ALL, HOST_TLB_PCID_PAGE, HOST_TLB_LOAD };
