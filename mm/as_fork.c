@@ -10,7 +10,8 @@
  *             write                                 f5 <-- W own: child
  *
  *             One rule for all entries: what is owned is counted and becomes read-only in both; everything else, the
- *             frame of zeroes, a file's, a shared object's, a device's, stands in the child as in the parent.
+ *             frame of zeroes, a file's, a shared object's, stands in the child as in the parent. But a device's pages,
+ *             whose cache type is counted (mm/memtype.c), come to the child by faults.
  *
  * Fast        Page table by page table: 64 frames at a time get their references under one lock, neighbours among them
  *             by stepping from record to record. A page of 2 MiB has one record.
@@ -65,7 +66,10 @@ static unsigned share_entries(struct fork *f, pte_cell *from, pte_cell *to, unsi
             changed |= change;
             e ^= change;
         } else {
-            empty += e == 0;
+            if (e == 0 || (e & PTE_TYPED) != 0) {
+                e = 0;
+                empty++;
+            }
             foreign++;
         }
         pte_store(&to[i], (pte_t){ e & ~(PTE_A | PTE_D) });
@@ -74,6 +78,18 @@ static unsigned share_entries(struct fork *f, pte_cell *from, pte_cell *to, unsi
     f->restricted |= (changed & PTE_W) != 0;
     f->child->owned += (i - foreign) * level_pages(level);
     return i - empty;
+}
+
+/* The child's table for a run of which it got nothing */
+static void drop_empty(struct as *child, const struct pt_run *run)
+{
+    struct tlb_batch batch;
+    err_t            err;
+
+    tlb_batch_open(&batch, &child->tlb);
+    err = pt_unmap(&child->pt, run->start, run->n * level_pages(run->level), &batch);
+    ASSERT(err == ERR_OK);
+    tlb_batch_close(&batch);
 }
 
 /* A page table, or a large page, of the parent */
@@ -88,6 +104,8 @@ static bool share_run(void *arg, const struct pt_run *run)
         used += share_entries(f, &run->cells[i], &p.cell[i], (unsigned)min_u64(BATCH, run->n - i), run->level);
     if (p.above != NULL)
         atomic_fetch_add_explicit(&p.above->raw, used * PTE_COUNT_ONE, memory_order_relaxed);
+    if (used == 0 && f->err == ERR_OK)
+        drop_empty(f->child, run);
     return f->err == ERR_OK;
 }
 

@@ -291,7 +291,7 @@ static err_t act(struct job *j)
     case FAULT_MAP_SHARED:
         return map_shared(j);
     case FAULT_MAP_PHYS:
-        return put(j, pfn(at_in_object(j)), region_flags(j->region));
+        return pt_map(&j->as->pt, address_of(j), pfn(at_in_object(j)), 1, region_flags(j->region), NULL);
     case FAULT_COPY:
         return copy(j);
     case FAULT_MAKE_WRITABLE:
@@ -328,7 +328,7 @@ static err_t carry_out(struct job *j)
             as_unpromise(j->as, low - r->low);
         r->low = low;
     }
-    j->denial = FAULT_NO_FRAME;
+    j->denial = err == ERR_ALIAS ? FAULT_ALIAS : FAULT_NO_FRAME;
     return err;
 }
 

@@ -123,6 +123,7 @@ const char *fault_denial_words(enum fault_denial denial)
         [FAULT_BROKEN] = "a reserved bit in the tables",
         [FAULT_OVER_LIMIT] = "over the memory limit",
         [FAULT_NO_FRAME] = "out of memory",
+        [FAULT_ALIAS] = "mapped elsewhere with another cache type",
     };
 
     return (unsigned)denial < FAULT_DENIALS ? words[denial] : "unknown";

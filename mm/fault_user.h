@@ -31,6 +31,7 @@ enum fault_denial {
     FAULT_BROKEN,     /* a reserved bit is set in the tables               */
     FAULT_OVER_LIMIT, /* with ERR_NOMEM: as_limit()                        */
     FAULT_NO_FRAME,   /* with ERR_NOMEM: the machine has none left         */
+    FAULT_ALIAS,      /* with ERR_ALIAS: a device's frame is mapped elsewhere with another cache type */
     FAULT_DENIALS
 };
 

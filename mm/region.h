@@ -176,7 +176,7 @@ struct as_fault_report {
  *
  *   Returns ERR_OK     try the access again
  *           ERR_NOENT  nothing is there, or it is a guard page      ERR_PERM  the region forbids it
- *           ERR_NOMEM  no frame, or over the limit; nothing was changed
+ *           ERR_NOMEM  no frame, or over the limit      ERR_ALIAS  see FAULT_ALIAS; nothing was changed
  *   Locks   takes as->lock; none may be held
  */
 err_t as_fault(struct as *as, va_t address, uint64_t error, struct as_fault_report *report) MUST_USE;

@@ -550,6 +550,7 @@ static void a_device_is_mapped_where_it_is(void **state)
 {
     (void)state;
     struct as_memory m;
+    struct as        child;
     va_t v = add((struct region_want){ .kind = REGION_PHYS, .n_pages = 2, .prot = RW, .frame = pfn(SIM_FRAMES - 2),
                                        .cache = PTE_CACHE_UC });
     pa_t p;
@@ -559,6 +560,15 @@ static void a_device_is_mapped_where_it_is(void **state)
     assert_int_equal(pa_to_pfn(p).idx, SIM_FRAMES - 1);
     m = memory();
     assert_int_equal(m.resident_pages, 0);
+    assert_int_equal(as_fork(&child, &a), ERR_OK);
+    assert_null(pt_check(&child.pt));
+    assert_int_equal(read_at(&child, va_add(v, PAGE_SIZE)), 5);
+    v = add((struct region_want){ .kind = REGION_PHYS, .n_pages = 2, .prot = RW, .frame = pfn(SIM_FRAMES - 2),
+                                  .cache = PTE_CACHE_WC });
+    assert_int_equal(space_write(&a, va_add(v, PAGE_SIZE), 1), ERR_ALIAS);
+    assert_int_equal(space_report.denial, FAULT_ALIAS);
+    as_switch(NULL);
+    as_destroy(&child);
 }
 
 #define BOTH(test)                                                                                                     \
