@@ -54,8 +54,8 @@ struct free_links {
 static void bit_set(uint64_t w[2], uint32_t g) { w[g >> 6 & 1] |= (uint64_t)1 << (g & 63); }
 static void bit_clear(uint64_t w[2], uint32_t g) { w[g >> 6 & 1] &= ~((uint64_t)1 << (g & 63)); }
 
-static void inner_set(struct heap_map *m, uint64_t page) { m->inner[page >> 6] |= (uint64_t)1 << (page & 63); }
-static void inner_clear(struct heap_map *m, uint64_t page) { m->inner[page >> 6] &= ~((uint64_t)1 << (page & 63)); }
+static void inner_set(struct heap_map *m, uint64_t page) { *map_inner(m, page >> 6) |= (uint64_t)1 << (page & 63); }
+static void inner_clear(struct heap_map *m, uint64_t page) { *map_inner(m, page >> 6) &= ~((uint64_t)1 << (page & 63)); }
 
 static void start_set(struct heap_map *m, uint32_t g)
 {
@@ -89,20 +89,20 @@ static void mark_clear(struct heap_map *m, uint32_t g, uint32_t end)
 static uint64_t outer_after(const struct heap_map *m, uint64_t page)
 {
     uint64_t i = page >> 6;
-    uint64_t w = ~m->inner[i] >> (page & 63) << (page & 63);
+    uint64_t w = ~*map_inner(m, i) >> (page & 63) << (page & 63);
 
     while (w == 0)
-        w = ~m->inner[++i];
+        w = ~*map_inner(m, ++i);
     return i << 6 | (uint64_t)__builtin_ctzll(w);
 }
 
 static uint64_t outer_before(const struct heap_map *m, uint64_t page)
 {
     uint64_t i = page >> 6;
-    uint64_t w = ~m->inner[i] << (63 - (page & 63)) >> (63 - (page & 63));
+    uint64_t w = ~*map_inner(m, i) << (63 - (page & 63)) >> (63 - (page & 63));
 
     while (w == 0)
-        w = ~m->inner[--i];
+        w = ~*map_inner(m, --i);
     return i << 6 | (63 - (uint64_t)__builtin_clzll(w));
 }
 
@@ -143,7 +143,7 @@ static uint32_t scan_start(const struct heap_map *m, uint32_t g)
 
     uint64_t page = g / GRAINS_PER_PAGE;
 
-    if ((page_of(m, g)->start[0] | page_of(m, g)->start[1]) == 0 && (m->inner[page >> 6] >> (page & 63) & 1) == 0)
+    if ((page_of(m, g)->start[0] | page_of(m, g)->start[1]) == 0 && (*map_inner(m, page >> 6) >> (page & 63) & 1) == 0)
         return 0;
     page = outer_before(m, page - 1);
     base = (uint32_t)page * GRAINS_PER_PAGE;

@@ -128,7 +128,7 @@ static bool pages_good(struct heap *h)
 
     for (uint64_t page = h->page_low; page < heap_page_end(h); page++) {
         bool     mine = map_slab(m, m->cells[page * CELLS_PER_PAGE])->heap == h;
-        uint64_t inner = m->inner[page >> 6] >> (page & 63) & 1;
+        uint64_t inner = *map_inner(m, page >> 6) >> (page & 63) & 1;
 
         pages += mine;
         if (mine)

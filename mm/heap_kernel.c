@@ -26,7 +26,6 @@
 
 #define WINDOW_PAGES ((uint64_t)1 << 24)
 #define LARGE_PAGE   ((size_t)512)
-#define BATCH        32 /* frames taken and mapped together */
 
 struct heap *kernel_heap;
 
@@ -40,15 +39,17 @@ static struct {
 
 /* ---- the window ---------------------------------------------------------------------------------- */
 
-static err_t map_batch(va_t at, size_t n)
+static err_t map(struct heap_window *w, void *start, size_t n_pages, bool *zeroed)
 {
-    pfn_t frames[BATCH];
-    err_t err = frames_alloc(n, frames);
+    pfn_t frames[HEAP_COMMIT_MAX];
+    err_t err = frames_alloc(n_pages, frames);
 
+    (void)w;
+    *zeroed = false;
     if (err != ERR_OK)
         return err;
-    err = pt_map_frames(hk.pt, at, frames, n, PTE_W | PTE_G | PTE_NX);
-    for (size_t i = 0; err != ERR_OK && i < n; i++)
+    err = pt_map_frames(hk.pt, va_of(start), frames, n_pages, PTE_W | PTE_G | PTE_NX);
+    for (size_t i = 0; err != ERR_OK && i < n_pages; i++)
         if (frame_free(frames[i]) != ERR_OK)
             PANIC("a frame just taken can't be given back");
     return err;
@@ -60,23 +61,6 @@ static void unmap(struct heap_window *w, void *start, size_t n_pages)
 
     (void)w;
     ASSERT(err == ERR_OK); /* there are only 4 KiB pages: nothing to split */
-}
-
-/* All or nothing. */
-static err_t map(struct heap_window *w, void *start, size_t n_pages, bool *zeroed)
-{
-    *zeroed = false;
-    for (size_t done = 0; done < n_pages;) {
-        size_t n = (size_t)min_u64(n_pages - done, BATCH);
-
-        if (map_batch(va_add(va_of(start), done << PAGE_SHIFT), n) != ERR_OK) {
-            if (done != 0)
-                unmap(w, start, done);
-            return ERR_NOMEM;
-        }
-        done += n;
-    }
-    return ERR_OK;
 }
 
 /* ---- runs ---------------------------------------------------------------------------------------- */
@@ -128,7 +112,7 @@ err_t heap_kernel_start(struct pt *kernel, const struct heap_config *config)
 {
     static const struct heap_window_ops window_ops = { .commit = map, .decommit = unmap };
 
-    _Static_assert(BATCH * sizeof(pfn_t) <= 512, "a batch of frames fits on an interrupt's stack");
+    _Static_assert(HEAP_COMMIT_MAX * sizeof(pfn_t) <= 512, "what is committed at once fits on an interrupt's stack");
     hk.pt = kernel;
     err_t err = heap_window_open(&hk.window, port_va_ptr(slot_base(SLOT_HEAP, kernel->levels)), WINDOW_PAGES, &window_ops);
     if (err != ERR_OK)

@@ -185,7 +185,7 @@ void heap_destroy(struct heap *h)
         for (uint64_t cell = page * CELLS_PER_PAGE; cell < (page + 1) * CELLS_PER_PAGE; cell++)
             m->cells[cell] = SLAB_NONE;
         m->grains[page] = (struct heap_grains){ 0 };
-        m->inner[page >> 6] &= ~((uint64_t)1 << (page & 63));
+        *map_inner(m, page >> 6) &= ~((uint64_t)1 << (page & 63));
         m->source->ops->give(m->source, (void *)(m->base + (page << PAGE_SHIFT)), 1);
     }
     heap_map_slab_put(m, tag);

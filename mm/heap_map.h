@@ -51,6 +51,14 @@ struct slab {
 
 _Static_assert(sizeof(struct slab) == 64, "a slab's descriptor is a cache line");
 
+/* One array of the metadata, of which only the beginning has memory */
+struct heap_part {
+    char    *at;     /* where it begins, on a page boundary         */
+    uint64_t usable; /* so many bytes of it have memory: whole pages */
+};
+
+enum heap_part_name { PART_CELLS, PART_GRAINS, PART_INNER, PART_SLABS, HEAP_PARTS };
+
 /*
  * The metadata of a window. What is behind the pointers is usable only as far as `cells_known`
  * and `n_slabs` descriptors reach.
@@ -58,16 +66,16 @@ _Static_assert(sizeof(struct slab) == 64, "a slab's descriptor is a cache line")
 struct heap_map {
     struct heap_pages  *source;     /* [c]                                                    */
     uintptr_t           base;       /* [c] address of page 0, one page below the window       */
-    uint32_t           *cells;      /* slab or tag that owns each cell, SLAB_NONE: nobody     */
+    uint32_t           *cells;      /* slab or tag that owns each cell, SLAB_NONE: nobody. Before it: see map_inner */
     struct heap_grains *grains;     /* per page                                               */
-    uint64_t           *inner;      /* bit per page: owned by extents, and none begins in it  */
     struct slab        *slabs;
     _Atomic uint64_t    cells_known; /* [a] cells below, of whole pages, have metadata; falls only by trim */
     struct irqlock      lock;       /* guards what follows and growth of the arrays           */
     uint32_t            n_slabs;    /* descriptors ever made                                  */
     uint32_t            n_used;     /* descriptors in use                                     */
     uint32_t            unused;     /* list through next                                      */
-    uint64_t            meta_pages; /* [bytes / 4096] usable metadata                          */
+    struct heap_part    parts[HEAP_PARTS];
+    uint64_t            meta_pages; /* usable metadata                                        */
 };
 
 /* The map of nothing: no address has metadata */
@@ -99,6 +107,12 @@ static inline void *grain_ptr(const struct heap_map *m, uint32_t grain)
 {
     return (void *)(m->base + ((uintptr_t)grain << GRAIN_SHIFT)); /* the one way from numbers to pointers */
 }
+
+/*
+ * map_inner - word i of the bits of pages, 64 in a word: owned by extents, and none begins in it. They grow downwards
+ * from the first cell, so that in a small heap both arrays share a page.
+ */
+static inline uint64_t *map_inner(const struct heap_map *m, uint64_t i) { return (uint64_t *)(void *)m->cells - 1 - i; }
 
 /* map_pages - pages [0, this) have metadata */
 static inline uint64_t map_pages(const struct heap_map *m)

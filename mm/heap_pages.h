@@ -32,10 +32,10 @@ struct heap_pages_ops {
     void (*settle)(struct heap_pages *source, bool all);
 
     /*
-     * meta - make [start, start + bytes) of the metadata range usable: zero when seen first. May be
-     * asked again for what is there already. meta_drop undoes it. Both are whole pages.
+     * meta - make a page of the metadata range usable: zero when seen first
+     * meta_drop - undo that, for all pages in [start, start + bytes)
      */
-    err_t (*meta)(struct heap_pages *source, void *start, size_t bytes);
+    err_t (*meta)(struct heap_pages *source, void *page);
     void (*meta_drop)(struct heap_pages *source, void *start, size_t bytes);
 
     /*

@@ -83,19 +83,22 @@ static void mark(struct heap_window *w, uint64_t page, uint64_t n, enum which wh
 /* Words for pages below `end` get memory. */
 static err_t reach(struct heap_window *w, uint64_t end)
 {
-    uint64_t have = bitmap_bytes(w->high);
-    uint64_t need = bitmap_bytes(end);
-    bool     zeroed;
+    const uint64_t page_holds = PAGE_SIZE / sizeof(struct heap_window_word) * 64;
+    bool           zeroed;
 
-    if (need > have) {
-        err_t err = commit(w, (char *)w->words + have, (need - have) >> PAGE_SHIFT, &zeroed);
+    while (w->high < end) {
+        uint64_t have = bitmap_bytes(w->high);
 
-        if (err != ERR_OK)
-            return err;
-        if (!zeroed)
-            __builtin_memset((char *)w->words + have, 0, need - have);
+        if (have < bitmap_bytes(end)) {
+            err_t err = commit(w, (char *)w->words + have, 1, &zeroed);
+
+            if (err != ERR_OK)
+                return err;
+            if (!zeroed)
+                __builtin_memset((char *)w->words + have, 0, PAGE_SIZE);
+        }
+        w->high = min_u64(end, have / PAGE_SIZE * page_holds + page_holds);
     }
-    w->high = max_u64(w->high, end);
     return ERR_OK;
 }
 
@@ -110,6 +113,7 @@ static err_t fill(struct heap_window *w, uint64_t page, uint64_t end, bool *zero
         uint64_t idle = find(w, bare, end, IDLE, true);
         bool     fresh = true;
 
+        idle = min_u64(idle, bare + HEAP_COMMIT_MAX);
         if (bare < idle && commit(w, page_ptr(w, bare), idle - bare, &fresh) != ERR_OK)
             break;
         *zeroed = *zeroed && fresh && bare == at;
@@ -242,16 +246,16 @@ static err_t window_run_resize(struct heap_pages *source, void *start, size_t n_
     return err;
 }
 
-static err_t window_meta(struct heap_pages *source, void *start, size_t bytes)
+static err_t window_meta(struct heap_pages *source, void *page)
 {
     struct heap_window *w = window_of(source);
     uint64_t            flags = irqlock_take(&w->lock);
     bool                zeroed;
-    err_t               err = commit(w, start, bytes >> PAGE_SHIFT, &zeroed);
+    err_t               err = commit(w, page, 1, &zeroed);
 
     irqlock_drop(&w->lock, flags);
     if (err == ERR_OK && !zeroed)
-        __builtin_memset(start, 0, bytes);
+        __builtin_memset(page, 0, PAGE_SIZE);
     return err;
 }
 

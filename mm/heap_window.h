@@ -8,10 +8,13 @@
 
 struct heap_window;
 
+#define HEAP_COMMIT_MAX 32
+
 /* How the pages behind the addresses come and go; both kinds of memory, blocks and metadata */
 struct heap_window_ops {
     /*
-     * commit - [start, start + n pages) shall be usable; *zeroed: does it read as zero?
+     * commit - [start, start + n pages), n up to HEAP_COMMIT_MAX, shall be usable; *zeroed: does it read as zero?
+     *          Called with irqlocks held: it must not take back what it has mapped.
      * decommit - its memory may go; called without any lock, since a TLB must be flushed
      *
      *   Errors  ERR_NOMEM  nothing was committed

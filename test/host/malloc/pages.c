@@ -271,11 +271,10 @@ static err_t source_run_resize(struct heap_pages *source, void *start, size_t n_
 }
 
 /* Reserved addresses read as zero and get memory when touched; nothing to do but to give it back. */
-static err_t source_meta(struct heap_pages *source, void *start, size_t bytes)
+static err_t source_meta(struct heap_pages *source, void *page)
 {
     (void)source;
-    (void)start;
-    (void)bytes;
+    (void)page;
     return ERR_OK;
 }
 
