@@ -111,7 +111,11 @@ static bool kernels_slot(unsigned slot)
     return pte_load(&kernel[slot]).raw != 0;
 }
 
-/* The process's part: up to where the kernel's image lies, if it does among the process's slots */
+/*
+ * The process's part: up to where the kernel's image lies, if it does among the process's slots; less its last
+ * page. A SYSCALL at the end of that would return to the first address that is not canonical: then SYSRET and IRET
+ * fault in ring 0, with ring 3's GS (SDM 2B "SYSRET").
+ */
 static void regions_start(struct as *as)
 {
     unsigned first = OWN_FIRST, end;
@@ -122,7 +126,7 @@ static void regions_start(struct as *as)
     while (end < OWN_END && !kernels_slot(end))
         end++;
     span_tree_start(&as->regions, slot_base(first, as->pt.levels).raw >> PAGE_SHIFT,
-                    (uint64_t)end << (slot_shift(as->pt.levels) - PAGE_SHIFT));
+                    ((uint64_t)end << (slot_shift(as->pt.levels) - PAGE_SHIFT)) - 1);
 }
 
 err_t as_create(struct as *as)
