@@ -25,7 +25,8 @@ struct selftest {
     X(tlb)                                                                                                   \
     X(threads)                                                                                               \
     X(access)                                                                                                \
-    X(segments)
+    X(segments)                                                                                              \
+    X(isolation)
 
 #define SELFTEST_DECLARE(name) extern const struct selftest selftest_##name;
 SELFTESTS(SELFTEST_DECLARE)

@@ -35,10 +35,11 @@ def visitor():
 
 
 def test_a_program_on_the_esp_is_there_under_its_name(visitor):
-    run = run_sh("--program", visitor, "--exec", "programs; selftest frames")
-    assert run.status == 0, run
-    assert "program: 1 program from the ESP" in run.text
+    run = run_sh("--program", visitor, "--exec", "programs; run visitor one two; selftest frames")
+    assert "program: 1 program from the ESP" in run.text, run
     assert re.search(r"^visitor +.* r-x .*\(ESP\)", run.text, re.M)
+    assert "visitor: brought on the ESP, with 2 arguments" in run.text and "visitor: two" in run.text
+    assert "visitor: exit 7" in run.text and "selftest frames: passed" in run.text
 
 
 def test_broken_files_on_the_esp_are_told_and_left_out(visitor, tmp_path):
