@@ -24,6 +24,7 @@ struct selftest {
     X(lazy)                                                                                                  \
     X(tlb)                                                                                                   \
     X(threads)                                                                                               \
+    X(quirks)                                                                                                \
     X(access)                                                                                                \
     X(segments)                                                                                              \
     X(isolation)
