@@ -80,14 +80,20 @@ static unsigned share_entries(struct fork *f, pte_cell *from, pte_cell *to, unsi
     return i - empty;
 }
 
-/* The child's table for a run of which it got nothing */
+/* The child's table for a run of which it got nothing; a page table as a whole, since the last one's run ends early */
 static void drop_empty(struct as *child, const struct pt_run *run)
 {
     struct tlb_batch batch;
+    va_t             start = run->start;
+    uint64_t         n = run->n * level_pages(run->level);
     err_t            err;
 
+    if (run->level == LEVEL_4K) {
+        n = TABLE_ENTRIES;
+        start.raw = align_down(start.raw, n << PAGE_SHIFT);
+    }
     tlb_batch_open(&batch, &child->tlb);
-    err = pt_unmap(&child->pt, run->start, run->n * level_pages(run->level), &batch);
+    err = pt_unmap(&child->pt, start, n, &batch);
     ASSERT(err == ERR_OK);
     tlb_batch_close(&batch);
 }
