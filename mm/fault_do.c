@@ -438,6 +438,17 @@ static err_t serve_locked(struct job *j, enum then *then)
     return err;
 }
 
+static void tell(const struct job *j, err_t err)
+{
+    struct as_fault_report *out = j->report;
+
+    out->plan = err == ERR_OK ? j->plan : FAULT_DENY;
+    out->grew = j->grew;
+    out->huge = j->plan == FAULT_NEW_HUGE || (j->plan == FAULT_COPY && j->place.level > LEVEL_4K);
+    if (err == ERR_OK)
+        out->denial = FAULT_NOT_DENIED;
+}
+
 err_t as_fault(struct as *as, va_t address, uint64_t error, struct as_fault_report *report)
 {
     struct job j;
@@ -451,7 +462,6 @@ err_t as_fault(struct as *as, va_t address, uint64_t error, struct as_fault_repo
     j.error = error;
     j.plan = FAULT_WAIT;
     j.stale = j.grew = false;
-    report->denial = FAULT_NOT_DENIED;
     if (UNLIKELY(as->busy))
         count(as, &j);
     else
@@ -463,9 +473,8 @@ err_t as_fault(struct as *as, va_t address, uint64_t error, struct as_fault_repo
         finish(&j, then == PROMOTE);
     if (UNLIKELY(then != NOTHING_MORE))
         as_end(as);
-    report->plan = err == ERR_OK ? j.plan : FAULT_DENY;
-    report->grew = j.grew;
-    report->huge = j.plan == FAULT_NEW_HUGE || (j.plan == FAULT_COPY && j.place.level > LEVEL_4K);
+    if (report != NULL)
+        tell(&j, err);
     return err;
 }
 

@@ -172,7 +172,7 @@ struct as_fault_report {
  * as_fault - ring 3, or the kernel for it, could not access an address
  *
  *   error   as the CPU pushed it
- *   report  always written
+ *   report  always written; NULL: not asked for, which makes a refusal 300 instructions cheaper
  *
  *   Returns ERR_OK     try the access again
  *           ERR_NOENT  nothing is there, or it is a guard page      ERR_PERM  the region forbids it

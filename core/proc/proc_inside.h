@@ -30,10 +30,9 @@ err_t proc_file(const struct program *program, const struct image_file **out) MU
 /*
  * proc_page_fault - ring 3, or the kernel for it, could not access an address; interrupts are on
  *
- *   report  NULL: not asked for
  *   Errors  as as_fault(), but ERR_NOMEM: only when it is this process that has to go
  */
-err_t proc_page_fault(uint64_t address, uint64_t error, struct as_fault_report *report) MUST_USE;
+err_t proc_page_fault(uint64_t address, uint64_t error) MUST_USE;
 
 /* user_trap - an exception in ring 3, seen to; core/x86/trap.c calls it */
 void user_trap(struct trap_frame *f);

@@ -77,7 +77,7 @@ bool uaccess_fault(struct trap_frame *f)
     if (!is_user(address, 1)) /* the kernel's own pointer is wrong */
         return false;
     cpu_sti(); /* copies are made in thread context */
-    err_t err = proc_page_fault(address, f->error | FAULT_ERR_U, NULL);
+    err_t err = proc_page_fault(address, f->error | FAULT_ERR_U);
     cpu_cli();
     if (err != ERR_OK)
         f->rip = (uintptr_t)user_copy_landing;

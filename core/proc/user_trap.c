@@ -59,12 +59,15 @@ static err_t end_it(void *arg, struct process *p)
 }
 
 /* ERR_OK: somebody else goes, try again; ERR_NOMEM: this process does */
-static err_t out_of_memory(struct process *me, const struct as_fault_report *report)
+static NOINLINE err_t out_of_memory(struct process *me, uint64_t address, uint64_t error)
 {
-    char           words[PROC_WORDS], size[FMT_SIZE_BYTES];
-    struct largest l;
+    char                   words[PROC_WORDS], size[FMT_SIZE_BYTES];
+    struct as_fault_report report;
+    struct largest         l;
 
-    if (report->denial == FAULT_OVER_LIMIT) {
+    if (as_fault(&me->as, va(address), error, &report) != ERR_NOMEM)
+        return ERR_OK; /* there is some by now; or the access says what it is */
+    if (report.denial == FAULT_OVER_LIMIT) {
         fmt_string(words, sizeof words, "out of memory: over its limit of %s", fmt_size(size, me->limit_pages * PAGE_SIZE));
         proc_end_other(me, PROC_STATUS_NOMEM, words);
         return ERR_NOMEM;
@@ -77,17 +80,14 @@ static err_t out_of_memory(struct process *me, const struct as_fault_report *rep
     return l.pid == me->pid || thread_sleep_ns(RETRY_NS) != ERR_OK ? ERR_NOMEM : ERR_OK;
 }
 
-err_t proc_page_fault(uint64_t address, uint64_t error, struct as_fault_report *report)
+err_t proc_page_fault(uint64_t address, uint64_t error)
 {
-    struct process        *me = proc_this();
-    struct as_fault_report own;
-    err_t                  err;
+    struct process *me = proc_this();
+    err_t           err = as_fault(&me->as, va(address), error, NULL);
 
-    report = report == NULL ? &own : report;
-    err = as_fault(&me->as, va(address), error, report);
-    if (err == ERR_NOMEM)
-        return out_of_memory(me, report);
-    if (err == ERR_OK && report->plan == FAULT_WAIT)
+    if (UNLIKELY(err == ERR_NOMEM))
+        return out_of_memory(me, address, error);
+    if (UNLIKELY(me->as.busy)) /* somebody is changing the space: it will fault again until that is done */
         thread_yield();
     return err;
 }
@@ -152,29 +152,32 @@ static NORETURN void end_by_fault(const struct trap_frame *f, uint64_t address, 
               fault_denial_words(denial), ULL(f->rip));
 }
 
-/* The program's handler, or its end */
-static NOINLINE void refuse(struct trap_frame *f, uint64_t address, enum fault_denial denial)
+/* The program's handler, or its end, and why */
+static NOINLINE void refuse(struct process *p, struct trap_frame *f, uint64_t address)
 {
-    if (!call_handler(proc_this(), f, address))
-        end_by_fault(f, address, denial);
+    struct as_fault_report report = { .denial = FAULT_NOT_DENIED };
+
+    if (call_handler(p, f, address))
+        return;
+    if (f->vector == TRAP_PF && as_fault(&p->as, va(address), f->error, &report) == ERR_OK)
+        return; /* now it is there */
+    end_by_fault(f, address, report.denial);
 }
 
 void user_trap(struct trap_frame *f)
 {
-    struct as_fault_report report; /* large, and only a refusal fills it */
-    uint64_t               address = 0;
-    err_t                  err;
+    uint64_t address = 0;
+    err_t    err = ERR_PERM;
 
     if (LIKELY(f->vector == TRAP_PF)) {
         address = read_cr2(); /* before anybody else's fault changes it */
         cpu_sti();
-        err = proc_page_fault(address, f->error, &report);
-        if (UNLIKELY(err != ERR_OK && err != ERR_NOMEM)) /* without memory it is marked to end */
-            refuse(f, address, report.denial);
+        err = proc_page_fault(address, f->error);
     } else {
         cpu_sti();
-        refuse(f, address, FAULT_NOT_DENIED);
     }
+    if (UNLIKELY(err != ERR_OK && err != ERR_NOMEM)) /* without memory it is marked to end */
+        refuse(proc_this(), f, address);
     cpu_cli();
 }
 
