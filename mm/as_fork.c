@@ -46,6 +46,9 @@ static inline uint64_t change_of(uint64_t e)
     return LIKELY((e & both) == PTE_W) ? both : (e & PTE_W) | (~e & AS_COUNTED);
 }
 
+/* Does the child get an entry like this one? */
+static bool inherited(uint64_t e) { return e != 0 && (e & PTE_TYPED) == 0; }
+
 /* n entries, 64 at most; returns how many of the child's are not 0 */
 static unsigned share_entries(struct fork *f, pte_cell *from, pte_cell *to, unsigned n, unsigned level)
 {
@@ -66,7 +69,7 @@ static unsigned share_entries(struct fork *f, pte_cell *from, pte_cell *to, unsi
             changed |= change;
             e ^= change;
         } else {
-            if (e == 0 || (e & PTE_TYPED) != 0) {
+            if (!inherited(e)) {
                 e = 0;
                 empty++;
             }
@@ -80,22 +83,14 @@ static unsigned share_entries(struct fork *f, pte_cell *from, pte_cell *to, unsi
     return i - empty;
 }
 
-/* The child's table for a run of which it got nothing; a page table as a whole, since the last one's run ends early */
-static void drop_empty(struct as *child, const struct pt_run *run)
+/* Does the child get any of these? None of its tables is empty. */
+static bool any_inherited(const struct pt_run *run)
 {
-    struct tlb_batch batch;
-    va_t             start = run->start;
-    uint64_t         n = run->n * level_pages(run->level);
-    err_t            err;
+    unsigned i = 0;
 
-    if (run->level == LEVEL_4K) {
-        n = TABLE_ENTRIES;
-        start.raw = align_down(start.raw, n << PAGE_SHIFT);
-    }
-    tlb_batch_open(&batch, &child->tlb);
-    err = pt_unmap(&child->pt, start, n, &batch);
-    ASSERT(err == ERR_OK);
-    tlb_batch_close(&batch);
+    while (i < run->n && !inherited(pte_load(&run->cells[i]).raw))
+        i++;
+    return i < run->n;
 }
 
 /* A page table, or a large page, of the parent */
@@ -105,13 +100,13 @@ static bool share_run(void *arg, const struct pt_run *run)
     struct pt_spot p = pt_spot(&f->child->pt, run->start);
     unsigned        used = 0;
 
+    if (!any_inherited(run))
+        return true;
     f->err = pt_deepen(&f->child->pt, run->start, run->level, &p);
     for (unsigned i = 0; i < run->n && f->err == ERR_OK; i += BATCH)
         used += share_entries(f, &run->cells[i], &p.cell[i], (unsigned)min_u64(BATCH, run->n - i), run->level);
     if (p.above != NULL)
         atomic_fetch_add_explicit(&p.above->raw, used * PTE_COUNT_ONE, memory_order_relaxed);
-    if (used == 0 && f->err == ERR_OK)
-        drop_empty(f->child, run);
     return f->err == ERR_OK;
 }
 

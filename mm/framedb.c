@@ -219,10 +219,60 @@ err_t framedb_share_at(struct framedb_cursor *c, pfn_t f)
     return ERR_OK;
 }
 
+#define DROP 64
+
+/* One less shares each of n neighbours; those that nobody shares any more go to out[]. Returns how many. */
+static size_t drop_many(pfn_t start, size_t n, pfn_t out[DROP])
+{
+    struct path          p;
+    struct frame_record *leaf = NULL;
+    size_t               n_out = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        pfn_t                f = pfn_add(start, i);
+        struct frame_record *r;
+
+        if (i == 0 || f.idx % FRAMEDB_LEAF == 0)
+            leaf = walk(f, &p) ? p.record - f.idx % FRAMEDB_LEAF : NULL;
+        r = leaf != NULL ? leaf + f.idx % FRAMEDB_LEAF : NULL;
+        if (r == NULL || r->refs <= 1)
+            out[n_out++] = f;
+        if (r == NULL || r->refs == 0)
+            continue;
+        r->refs--;
+        if (r->refs == 0 || says_nothing(r)) {
+            if ((*p.entry[LEVELS - 1] & COUNT_MASK) == 1)
+                leaf = NULL; /* it goes with its last record */
+            p.record = r;
+            erase(&p);
+        }
+    }
+    return n_out;
+}
+
+static err_t drop_frames(pfn_t start, uint64_t n)
+{
+    err_t err = ERR_OK;
+
+    for (uint64_t done = 0, some; done < n && err == ERR_OK; done += some) {
+        pfn_t    out[DROP];
+        uint64_t flags = irqlock_take(&fdb.lock);
+        size_t   n_out;
+
+        some = min_u64(n - done, DROP);
+        n_out = drop_many(pfn_add(start, done), some, out);
+        irqlock_drop(&fdb.lock, flags);
+        err = frames_free(n_out, out);
+    }
+    return err;
+}
+
 err_t framedb_drop_run(pfn_t start, uint64_t n_blocks, unsigned order)
 {
     err_t err = ERR_OK;
 
+    if (order == 0)
+        return drop_frames(start, n_blocks);
     for (uint64_t i = 0; i < n_blocks && err == ERR_OK; i++) {
         pfn_t f = pfn_add(start, i << order);
 

@@ -174,6 +174,29 @@ static void flush(struct tlb_batch *b)
     }
 }
 
+#define FREE_AT_ONCE 64
+
+/* Neighbouring blocks that are nobody else's */
+static err_t free_run(const struct tlb_run *r)
+{
+    pfn_t  frames[FREE_AT_ONCE];
+    err_t  err = ERR_OK;
+    size_t n = 0;
+
+    for (uint64_t k = 0; k < r->n_blocks && err == ERR_OK; k++) {
+        if (r->order != 0) {
+            err = frame_free_order(pfn_add(r->start, k << r->order), r->order);
+            continue;
+        }
+        frames[n++] = pfn_add(r->start, k);
+        if (n == FREE_AT_ONCE || k + 1 == r->n_blocks) {
+            err = frames_free(n, frames);
+            n = 0;
+        }
+    }
+    return err;
+}
+
 static void release(struct tlb_batch *b)
 {
     err_t err = ERR_OK;
@@ -181,10 +204,8 @@ static void release(struct tlb_batch *b)
     for (unsigned i = 0; i < b->n_runs; i++) {
         const struct tlb_run *r = &b->run[i];
 
-        if (r->counted)
-            err = framedb_drop_run(r->start, r->n_blocks, r->order);
-        for (uint64_t k = 0; !r->counted && k < r->n_blocks && err == ERR_OK; k++)
-            err = frame_free_order(pfn_add(r->start, k << r->order), r->order);
+        if (err == ERR_OK)
+            err = r->counted ? framedb_drop_run(r->start, r->n_blocks, r->order) : free_run(r);
         count(&stats.frames, r->n_blocks << r->order);
     }
     while (b->n_tables > 0 && err == ERR_OK) {

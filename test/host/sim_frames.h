@@ -121,4 +121,13 @@ err_t frame_free_order(pfn_t f, unsigned order)
     return frame_free(f);
 }
 
+err_t frames_free(size_t n, const pfn_t in[])
+{
+    err_t err = ERR_OK;
+
+    for (size_t i = 0; i < n && err == ERR_OK; i++)
+        err = frame_free_order(in[i], 0);
+    return err;
+}
+
 #endif

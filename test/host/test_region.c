@@ -326,7 +326,7 @@ static void an_object_lives_as_long_as_its_references(void **state)
 static void after_a_fork_each_sees_its_own_writes(void **state)
 {
     (void)state;
-    struct as child, grandchild;
+    static struct as child, grandchild;
     va_t      v = add((struct region_want){ .n_pages = 8, .prot = RW });
 
     for (uint64_t i = 0; i < 6; i++)
@@ -362,7 +362,7 @@ static void shared_memory_stays_shared_over_a_fork(void **state)
 {
     (void)state;
     struct shared *s;
-    struct as      child;
+    static struct as child;
     va_t           v;
 
     assert_int_equal(shared_open("both", 2, &s), ERR_OK);
@@ -433,7 +433,7 @@ static void without_advice_to_the_contrary_only(void **state)
 static void a_shared_2_mib_page_is_copied_whole(void **state)
 {
     (void)state;
-    struct as child;
+    static struct as child;
     va_t      v = add((struct region_want){ .n_pages = 1024, .prot = RW, .flags = REGION_HUGE });
     uint64_t  before;
 
@@ -515,7 +515,7 @@ static void strict_promises_are_kept(void **state)
     (void)state;
     struct region_want w = { .n_pages = SIM_FRAMES * 3 / 4, .prot = RW };
     va_t               v;
-    struct as          child;
+    static struct as child;
 
     commit_policy(OVERCOMMIT_STRICT);
     (void)add(w);
@@ -550,7 +550,7 @@ static void a_device_is_mapped_where_it_is(void **state)
 {
     (void)state;
     struct as_memory m;
-    struct as        child;
+    static struct as child;
     va_t v = add((struct region_want){ .kind = REGION_PHYS, .n_pages = 2, .prot = RW, .frame = pfn(SIM_FRAMES - 2),
                                        .cache = PTE_CACHE_UC });
     pa_t p;

@@ -23,7 +23,7 @@
 
 #define CPUS  4
 #define PAGES 1200
-#define STEPS 1500
+#define STEPS 1500 /* a multiple of 50 */
 #define RW    (REGION_R | REGION_W)
 
 static const struct mem_range ram[] = { FREE_RAM(0x100, 0x7f00) };
@@ -67,12 +67,15 @@ static void fault(va_t v, bool write)
     atomic_fetch_add_explicit(&w.served, 1, memory_order_relaxed);
 }
 
-static void forks(void)
+/* A child lives for 25 steps, in which pages that it shares are written */
+static void forks(unsigned step)
 {
-    struct as child;
+    static struct as child;
 
-    must(as_fork(&child, &w.as), "fork");
-    as_destroy(&child);
+    if (step % 50 == 0)
+        must(as_fork(&child, &w.as), "fork");
+    else if (step % 50 == 25)
+        as_destroy(&child);
 }
 
 static void maps(uint64_t *x)
@@ -108,8 +111,8 @@ static void *cpu(void *arg)
         for (unsigned i = 0; i < 4; i++)
             fault(va_add(w.stays, (next(&x) % PAGES) << PAGE_SHIFT), next(&x) % 2 == 0);
         fault(va_add(w.shared, (next(&x) % 64) << PAGE_SHIFT), true);
-        if (me == 1 && step % 50 == 0)
-            forks();
+        if (me == 1)
+            forks(step);
         else if (me == 2 && step % 4 == 0)
             maps(&x);
         else if (me == 3 && step % 8 == 0)
