@@ -264,6 +264,21 @@ struct heap_way heap_way_core = { .ops = &(const struct heap_way_ops){
 
 err_t heap_check(struct heap *h) { return h->ways == NULL ? heap_core_check(h) : h->ways->ops->check(h->ways, h); }
 
+/* ---- around fork() -------------------------------------------------------------------------------- */
+
 /* Interrupts stay off between the two: fork() has no use for them, and the machine does not fork. */
-void heap_freeze(struct heap *h) NO_LOCK_ANALYSIS { (void)heap_lock(h); }
-void heap_thaw(struct heap *h) NO_LOCK_ANALYSIS { heap_unlock(h, 0); }
+void heap_freeze(struct heap *h) NO_LOCK_ANALYSIS
+{
+    for (struct heap_way *w = h->ways; w != NULL; w = w->next)
+        if (w->lock != NULL)
+            (void)irqlock_take(w->lock);
+    (void)heap_lock(h);
+}
+
+void heap_thaw(struct heap *h) NO_LOCK_ANALYSIS
+{
+    heap_unlock(h, 0);
+    for (struct heap_way *w = h->ways; w != NULL; w = w->next)
+        if (w->lock != NULL)
+            irqlock_drop(w->lock, 0);
+}

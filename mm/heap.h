@@ -138,7 +138,7 @@ err_t heap_cache_destroy(struct heap_cache *c) MUST_USE;
  */
 uint64_t heap_trim(struct heap *h);
 
-/* heap_freeze, heap_thaw - hold the heap's locks, as around fork() */
+/* heap_freeze, heap_thaw - hold every lock of the heap, those of its policy and of debug mode too, as around fork() */
 void heap_freeze(struct heap *h);
 void heap_thaw(struct heap *h);
 

@@ -257,5 +257,6 @@ struct heap_way *heap_way_bitmap(struct heap *h)
         return NULL;
     b->way.ops = &ops;
     b->lock = (struct irqlock)IRQLOCK("heap_bitmap", 9);
+    b->way.lock = &b->lock;
     return &b->way;
 }

@@ -356,6 +356,7 @@ struct heap_way *heap_way_debug(struct heap *h)
         return NULL;
     d->way.ops = &debug_ops;
     d->lock = (struct irqlock)IRQLOCK("heap_debug", 8);
+    d->way.lock = &d->lock;
     return &d->way;
 }
 

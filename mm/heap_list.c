@@ -295,6 +295,7 @@ struct heap_way *heap_way_list(struct heap *h)
         return NULL;
     l->way.ops = &ops;
     l->lock = (struct irqlock)IRQLOCK("heap_list", 9);
+    l->way.lock = &l->lock;
     l->free.next = l->free.prev = &l->free;
     return &l->way;
 }

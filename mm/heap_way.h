@@ -9,6 +9,7 @@
 #define MM_HEAP_WAY_H
 
 #include "mm/heap.h"
+#include "mm/port.h"
 
 struct heap_way;
 
@@ -23,7 +24,8 @@ struct heap_way_ops {
 
 struct heap_way {
     const struct heap_way_ops *ops;
-    struct heap_way           *next; /* NULL for the last */
+    struct heap_way           *next; /* NULL for the last                    */
+    struct irqlock            *lock; /* its own, below the heap's; may be NULL */
 };
 
 /* heap_way_core - slabs, extents and large blocks as the last way of a chain */
