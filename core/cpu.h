@@ -7,6 +7,7 @@
 #include "core/x86/offsets.h"
 #include "mm/port.h"
 
+struct runq;
 struct thread;
 
 /* What to see to before this CPU goes to ring 3 */
@@ -21,6 +22,7 @@ struct cpu {
     uint64_t         kernel_rsp; /* [p] where a system call's stack begins                     */
     _Atomic uint32_t attention;  /* [a] ATTENTION_*                                            */
     uint32_t         smap;       /* [c] 1: entries into the kernel clear AC                    */
+    struct runq     *queue;      /* [c] core/proc/sched.c                                      */
 
 #ifdef OCTAVO_DEBUG
     unsigned lock_depth; /* [p] */

@@ -241,8 +241,8 @@ void as_switch(struct as *as)
 
     if (old != as) {
         spaces.current[port_cpu()] = as;
-        tlb_load(as != NULL ? &as->tlb : &spaces.kernel_tlb, as != NULL ? as->pt.root : spaces.kernel->root);
-        tlb_unload(old != NULL ? &old->tlb : &spaces.kernel_tlb);
+        tlb_switch(old != NULL ? &old->tlb : &spaces.kernel_tlb, as != NULL ? &as->tlb : &spaces.kernel_tlb,
+                   as != NULL ? as->pt.root : spaces.kernel->root);
     }
     port_irq_restore(irq);
 }

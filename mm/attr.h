@@ -13,6 +13,7 @@
 #define LIKELY(x)        __builtin_expect(!!(x), 1)
 #define UNLIKELY(x)      __builtin_expect(!!(x), 0)
 #define NOINLINE         __attribute__((noinline))
+#define ALWAYS_INLINE    __attribute__((always_inline))
 #define ARRAY_LEN(a)     (sizeof(a) / sizeof((a)[0]))
 
 #ifdef __clang__

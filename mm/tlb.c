@@ -237,22 +237,18 @@ void tlb_batch_close(struct tlb_batch *b)
     tlb_batch_open(b, b->space);
 }
 
-void tlb_load(struct tlb_space *space, pfn_t root)
+void tlb_switch(struct tlb_space *from, struct tlb_space *to, pfn_t root)
 {
     uint64_t me = (uint64_t)1 << port_cpu();
-    bool     keep = space->pcid != 0; /* 0 is shared: never kept */
+    bool     keep = to->pcid != 0; /* 0 is shared: never kept */
 
-    atomic_fetch_or_explicit(&space->active, me, memory_order_acq_rel);
+    atomic_fetch_or_explicit(&to->active, me, memory_order_acq_rel);
     if (keep)
-        keep = (atomic_fetch_and_explicit(&space->stale, ~me, memory_order_acq_rel) & me) == 0;
-    port_space_load(root, space->pcid, keep);
+        keep = (atomic_fetch_and_explicit(&to->stale, ~me, memory_order_acq_rel) & me) == 0;
+    port_space_load(root, to->pcid, keep);
+    atomic_fetch_and_explicit(&from->active, ~me, memory_order_acq_rel);
     if (UNLIKELY(tlb_shadow_on))
-        tlb_shadow_load(space, keep);
-}
-
-void tlb_unload(struct tlb_space *space)
-{
-    atomic_fetch_and_explicit(&space->active, ~((uint64_t)1 << port_cpu()), memory_order_acq_rel);
+        tlb_shadow_load(to, keep);
 }
 
 struct tlb_stats tlb_stats(void)

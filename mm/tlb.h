@@ -109,11 +109,8 @@ bool tlb_free_block(struct tlb_batch *b, pfn_t block, unsigned order, bool count
  */
 bool tlb_must_flush(uint64_t cleared, uint64_t set);
 
-/* tlb_load - make `space` the current one on this CPU, by its root; keeps what may be kept */
-void tlb_load(struct tlb_space *space, pfn_t root);
-
-/* tlb_unload - this CPU's CR3 has left the space */
-void tlb_unload(struct tlb_space *space);
+/* tlb_switch - this CPU leaves a space for another, whose top table is `root`; keeps what may be kept */
+void tlb_switch(struct tlb_space *from, struct tlb_space *to, pfn_t root);
 
 struct tlb_stats tlb_stats(void);
 

@@ -43,7 +43,7 @@ static struct {
     struct runq queue[PORT_CPUS_MAX];
 } sc;
 
-static struct runq *own_queue(void) { return &sc.queue[port_cpu()]; }
+static struct runq *own_queue(void) { return cpu_this()->queue; }
 
 /* ---- the queue, its lock held --------------------------------------------------------------- */
 
@@ -115,7 +115,7 @@ static void make_ready(struct runq *q, struct thread *t)
 /* ---- switching ------------------------------------------------------------------------------- */
 
 /* The state of the thread that calls is set, and it is in the queue if it is ready. */
-static inline void switch_to_next(struct runq *q)
+static inline ALWAYS_INLINE void switch_to_next(struct runq *q)
 {
     struct cpu    *cpu = cpu_this();
     struct thread *me = cpu->thread, *next = dequeue(q);
@@ -242,7 +242,7 @@ static void tick(void *arg)
 
 err_t sched_start(struct thread *idle)
 {
-    struct runq *q = own_queue();
+    struct runq *q = cpu_this()->queue = &sc.queue[port_cpu()];
 
     *q = (struct runq){ .lock = IRQLOCK("runq", 58), .idle = idle, .began = cpu_rdtsc() };
     sc.slice = time_ticks(SCHED_SLICE_NS);

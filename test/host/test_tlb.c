@@ -227,7 +227,7 @@ static void with_invpcid_this_cpus_other_spaces_lose_pages_only(void **state)
 {
     (void)state;
     const struct tlb_cpu cpu = { .pcid = true, .invpcid = true };
-    struct tlb_space     s = { .pcid = 7 };
+    struct tlb_space     s = { .pcid = 7 }, kernel = { .pcid = 0 };
     struct tlb_batch     b;
 
     tlb_start(&cpu);
@@ -237,15 +237,15 @@ static void with_invpcid_this_cpus_other_spaces_lose_pages_only(void **state)
     assert_int_equal(n_seen, 1);
     assert_true(seen[0].kind == HOST_TLB_PCID_PAGE && seen[0].pcid == 7 && seen[0].what == 0x7000);
     n_seen = 0;
-    tlb_load(&s, pfn(9));
+    tlb_switch(&kernel, &s, pfn(9));
     assert_true(seen[0].kind == HOST_TLB_LOAD && seen[0].flag); /* nothing is stale here */
-    tlb_unload(&s);
+    tlb_switch(&s, &kernel, pfn(8));
     host_cpus_set(2);
     host_cpu_set(1);
     n_seen = 0;
-    tlb_load(&s, pfn(9));
+    tlb_switch(&kernel, &s, pfn(9));
     assert_false(seen[0].flag); /* there it may be */
-    tlb_unload(&s);
+    tlb_switch(&s, &kernel, pfn(8));
 }
 
 static void a_kernel_table_under_pcids_takes_everything_along(void **state)
