@@ -28,19 +28,24 @@ static struct {
 
 void panic_exit_port(unsigned port) { pan.exit_port = port; }
 
-void panic_walk(uint64_t address)
+void panic_walk(const struct trap_frame *f)
 {
+    uint64_t       address = read_cr2();
     struct pt_walk w;
+    struct fault   fault;
 
     if (kernel_pt.levels == 0)
         return;
-    pt_walk(&kernel_pt, va(address), &w);
+    fault = paging_fault(va(address), f->error, f->rflags, &w);
     if (!w.canonical) {
         kprintf("  %#llx is not canonical\n", ULL(address));
         return;
     }
     for (unsigned level = w.levels; level >= w.last; level--)
         kprintf("  level %u entry %016llx\n", level, ULL(w.entry[level].raw));
+    if (f->vector == TRAP_PF)
+        kprintf("  a %s fault, decided at level %u%s%s\n", fault_kind_name(fault.kind), fault.level,
+                fault.reason == FAULT_NO_REASON ? "" : ": ", fault_reason_words(fault.reason));
     if (w.last == LEVEL_4K && !w.mapped && (w.entry[LEVEL_4K].raw & PTE_LAZY) != 0)
         kprintf("  a page that gets its frame at the first touch: no frame is free\n");
 }

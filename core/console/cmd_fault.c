@@ -19,7 +19,6 @@
 #include "core/x86/paging.h"
 #include "core/x86/ring3.h"
 #include "core/x86/trap.h"
-#include "mm/fault.h"
 #include "mm/frame.h"
 #include "mm/kva.h"
 
@@ -94,13 +93,9 @@ static bool cpu_can(const struct kind *k)
 
 static void show(const struct trap_caught *caught)
 {
-    const struct fault_cpu cpu = { (read_cr0() & CR0_WP) != 0, (read_cr4() & CR4_SMEP) != 0,
-                                   (read_cr4() & CR4_SMAP) != 0, false };
-    struct pt_walk         w;
-    struct fault           f;
+    struct pt_walk w;
+    struct fault   f = paging_fault(va(caught->address), caught->error, 0, &w);
 
-    pt_walk(&kernel_pt, va(caught->address), &w);
-    f = fault_decode(va(caught->address), caught->error, &w, cpu);
     kprintf("  #PF code %#llx: %s tried to %s %#llx\n", ULL(caught->error), f.user ? "ring 3" : "the kernel",
             f.fetch ? "execute" : f.write ? "write" : "read", ULL(caught->address));
     show_walk(&kernel_pt, va(caught->address));

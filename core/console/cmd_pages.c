@@ -98,8 +98,7 @@ static const char *place_of(va_t v)
                                                        : "heap";
 }
 
-/* What must not be in a kernel's tables; NULL: all is well */
-static const char *finding(const struct pt_range *r)
+const char *range_finding(const struct pt_range *r)
 {
     bool process = place_of(r->start)[0] == 'p';
 
@@ -117,7 +116,7 @@ static const char *finding(const struct pt_range *r)
 static bool show_range(void *arg, const struct pt_range *r)
 {
     struct shown *s = arg;
-    const char   *wrong = finding(r);
+    const char   *wrong = range_finding(r);
     char          size[FMT_SIZE_BYTES];
 
     kprintf("  %016llx %016llx %9s  %c%c%c %s %-3s %-10s", ULL(r->start.raw),

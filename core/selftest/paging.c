@@ -11,7 +11,9 @@
  *   run a stack into its guard page     #DF, on a stack of its own
  */
 #include "core/console/selftest.h"
+#include "core/console/show_walk.h"
 #include "core/log.h"
+#include "core/str.h"
 #include "core/x86/cpuid.h"
 #include "core/x86/gdt.h"
 #include "core/x86/image.h"
@@ -116,28 +118,60 @@ static err_t try_faults(void)
     return err == ERR_OK ? freed : err;
 }
 
-/* no_wx - pt_ranges() stops at the first range that is writable and executable, or open to ring 3 */
-static bool no_wx(void *arg, const struct pt_range *r)
+/* pt_ranges() stops at the first range that `tables` would name */
+static bool is_harmless(void *arg, const struct pt_range *r)
 {
-    err_t *err = arg;
+    err_t      *err = arg;
+    const char *wrong = range_finding(r);
 
-    if (((r->flags & PTE_W) && !(r->flags & PTE_NX)) || (r->flags & PTE_U) || !(r->flags & PTE_G)) {
-        log_error(TAG, "flags %#llx at " VA_FMT ", %llu pages", ULL(r->flags), VA_ARG(r->start), ULL(r->n_pages));
+    if (wrong != NULL) {
+        log_error(TAG, "%s: flags %#llx at " VA_FMT ", %llu pages", wrong, ULL(r->flags), VA_ARG(r->start), ULL(r->n_pages));
         *err = ERR_CORRUPT;
     }
-    return *err == ERR_OK;
+    return wrong == NULL;
+}
+
+/* What `tables` names, and what it doesn't */
+static err_t check_findings(void)
+{
+    const va_t kernel = slot_base(SLOT_DYNAMIC, kernel_pt.levels), process = slot_base(SLOT_PROCESS, kernel_pt.levels);
+    const struct {
+        va_t        at;
+        uint64_t    flags;
+        const char *want; /* NULL: nothing is wrong */
+    } rows[] = {
+        { kernel, PTE_W | PTE_G | PTE_NX, NULL },
+        { kernel, PTE_G, NULL },
+        { kernel, PTE_W | PTE_G, "WRITABLE AND EXECUTABLE" },
+        { kernel, PTE_U | PTE_G | PTE_NX, "OPEN TO RING 3" },
+        { kernel, PTE_W | PTE_NX, "NOT GLOBAL" },
+        { process, PTE_U | PTE_W | PTE_NX, NULL },
+        { process, PTE_U | PTE_W, "WRITABLE AND EXECUTABLE" },
+        { process, PTE_W | PTE_NX, "KERNEL PAGE AMONG THE PROCESS'S" },
+    };
+
+    for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+        struct pt_range r = { .start = rows[i].at, .n_pages = 1, .flags = rows[i].flags };
+        const char     *got = range_finding(&r);
+
+        if ((got == NULL) != (rows[i].want == NULL) || (got != NULL && strcmp(got, rows[i].want) != 0)) {
+            log_error(TAG, "flags %#llx at " VA_FMT " are \"%s\"", ULL(r.flags), VA_ARG(r.start), got != NULL ? got : "harmless");
+            return ERR_CORRUPT;
+        }
+    }
+    return ERR_OK;
 }
 
 static err_t check_ranges(void)
 {
     uint64_t half = (uint64_t)1 << (9 * kernel_pt.levels - 1); /* pages in half of the address space */
     err_t    found = ERR_OK;
-    err_t    err = pt_ranges(&kernel_pt, va(0), half, no_wx, &found);
+    err_t    err = pt_ranges(&kernel_pt, va(0), half, is_harmless, &found);
 
     if (err == ERR_OK && found == ERR_OK)
-        err = pt_ranges(&kernel_pt, slot_base(SLOT_KERNEL_HALF, kernel_pt.levels), half, no_wx, &found);
+        err = pt_ranges(&kernel_pt, slot_base(SLOT_KERNEL_HALF, kernel_pt.levels), half, is_harmless, &found);
     if (found == ERR_OK && err == ERR_OK)
-        kprintf("  %-42s none\n", "mappings that are W and X, or not global");
+        kprintf("  %-42s none\n", "mappings that `tables` would name");
     return err != ERR_OK ? err : found;
 }
 
@@ -180,7 +214,7 @@ static err_t check_recursive(void)
 
 static err_t run(void)
 {
-    err_t (*const parts[])(void) = { check_registers, try_faults, check_ranges, check_recursive };
+    err_t (*const parts[])(void) = { check_registers, try_faults, check_findings, check_ranges, check_recursive };
     err_t err = ERR_OK;
 
     for (unsigned i = 0; i < ARRAY_LEN(parts); i++) {

@@ -21,9 +21,11 @@
 #include "core/x86/gdt.h"
 #include "core/x86/image.h"
 #include "core/x86/insn.h"
+#include "mm/as.h"
 #include "mm/layout.h"
 #include "mm/memtype.h"
 
+#define RFLAGS_AC ((uint64_t)1 << 18)
 #define MSR_EFER  0xC0000080u
 #define MSR_PAT   0x277u
 #define MSR_U_CET 0x6A0u
@@ -169,6 +171,18 @@ err_t paging_start(const struct boot_info *b, const struct mem_map *map)
     port_direct_map(slot_base(SLOT_DIRECT, kernel_pt.levels));
     registers_after(f);
     return ERR_OK;
+}
+
+struct fault paging_fault(va_t address, uint64_t error, uint64_t rflags, struct pt_walk *walk)
+{
+    const struct fault_cpu cpu = { .wp = (read_cr0() & CR0_WP) != 0,
+                                   .smep = (read_cr4() & CR4_SMEP) != 0,
+                                   .smap = (read_cr4() & CR4_SMAP) != 0,
+                                   .ac = (rflags & RFLAGS_AC) != 0 };
+    const struct as *as = as_current();
+
+    pt_walk(as != NULL ? &as->pt : &kernel_pt, address, walk);
+    return fault_decode(address, error, walk, cpu);
 }
 
 uint64_t paging_direct_bytes(void) { return direct_bytes; }

@@ -5,6 +5,7 @@
 
 #include "core/boot_info.h"
 #include "mm/err.h"
+#include "mm/fault.h"
 #include "mm/pt.h"
 #include "mm/range.h"
 
@@ -48,6 +49,14 @@ err_t paging_start(const struct boot_info *b, const struct mem_map *map) MUST_US
 
 /* paging_reach - the frame after the last one that this CPU can address and the direct map can hold */
 pfn_t paging_reach(void);
+
+/*
+ * paging_fault - what a page fault was: decoded against the tables in use and the settings of this CPU
+ *
+ *   error, rflags  as the CPU pushed them
+ *   walk           how it went to the address
+ */
+struct fault paging_fault(va_t address, uint64_t error, uint64_t rflags, struct pt_walk *walk);
 
 /* paging_direct_bytes - how much memory the direct map holds */
 uint64_t paging_direct_bytes(void);

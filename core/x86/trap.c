@@ -176,7 +176,7 @@ void trap_dump(const struct trap_frame *f)
     kprintf("  rip %016llx  cs %04llx  ss %04llx  rflags %08llx\n", ULL(f->rip), ULL(f->cs), ULL(f->ss), ULL(f->rflags));
     kprintf("  cr0 %08llx  cr2 %016llx  cr3 %012llx  cr4 %08llx\n", ULL(read_cr0()), ULL(cr2), ULL(read_cr3()), ULL(read_cr4()));
     if (f->vector == TRAP_PF || f->vector == TRAP_DF)
-        panic_walk(cr2);
+        panic_walk(f);
     unwind_print(&(struct unwind_start){ f->rip, f->rsp, f->rbp, f->rbx, f->rsi, f->rdi,
                                          { f->r12, f->r13, f->r14, f->r15 } });
 }

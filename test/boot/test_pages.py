@@ -74,6 +74,12 @@ def test_the_benchmark_of_pages_flushes_nothing_that_did_not_change():
     assert "superfluous flush:" not in run.text and "(0 not followed)" in run.text
 
 
+def test_a_fault_that_nobody_expected_panics_with_its_walk_and_its_name():
+    run = run_sh("--exec", "panic fault")
+    assert run.status != 0, run
+    assert re.search(r"  level 4 entry [0-9a-f]{16}.*a pure fault, decided at level [1-4]", run.text, re.S), run
+
+
 def test_a_cpu_without_la57_says_so_and_goes_on():
     run = run_sh("--cpu", "qemu64", "--conf", "paging=5", "--exec", "paging; paging 5")
     assert run.status == 1, run

@@ -181,6 +181,15 @@ def _(f, case):
     is_entry(f, r, v, level, levels)
 
 
+@spec("vtopte", "entry_address() of level 1; applied to its own result, of level 2, and so on to the top", LEVELS)
+def _(f, levels):
+    v = f.word("v")
+    entry = v
+    for level in range(1, levels + 1):
+        entry = f.call(entry, levels) if level == 1 else f.call(entry, levels, name="vtopte")
+        f.goal(f"level {level}", entry == through_recursion(v, level, levels))
+
+
 @spec("pt_entry_address", "the same, from a struct pt", TABLE_LEVELS)
 def _(f, case):
     levels, level = case
