@@ -115,7 +115,8 @@ size_t heap_usable(struct heap *h, const void *p);
  *
  *   size, align   of an object: align is a power of two <= 1024, size <= 4096     [bytes]
  *   ctor, dtor    may be NULL. An object is constructed when its memory enters the cache and
- *                 destructed when it leaves: in between, free objects stay constructed
+ *                 destructed when it leaves: in between, free objects stay constructed. In debug mode
+ *                 memory enters with each alloc and leaves with each free
  *
  *   Errors  ERR_NOMEM    ERR_INVAL  size or alignment out of range    ERR_BUSY  too many caches
  */

@@ -8,6 +8,9 @@
  * Picture     a cache is a size class of its own: same slabs, same fast path, and a constructor that runs
  *             over all slots when a slab is made, a destructor when it is unmade
  *
+ *             In debug mode an object is a block like all others, with red zones and quarantine, constructed when it
+ *             is taken and destructed when it is given back: as good to who keeps to the contract.
+ *
  * Invariants  I1  class_size[c->class] != 0 and caches[c->class] == c from create to destroy
  *             I2  every free slot of a cache's slab is constructed
  * Locks       heap->lock for create and destroy
@@ -22,7 +25,9 @@ struct heap_cache {
     const char  *name;
     void (*ctor)(void *);
     void (*dtor)(void *);
+    size_t   size, align;
     unsigned class;
+    _Atomic uint64_t n_used; /* debug mode: objects in use */
 };
 
 static void each_slot(const struct slab *s, void (*fn)(void *))
@@ -76,7 +81,7 @@ err_t heap_cache_create(struct heap *h, const char *name, size_t size, size_t al
     uint32_t slot = (uint32_t)align_up(size, max_u64(align, 16));
 
     if (class < CLASS_EXTENT) {
-        *c = (struct heap_cache){ .heap = h, .name = name, .ctor = ctor, .dtor = dtor, .class = class };
+        *c = (struct heap_cache){ .heap = h, .name = name, .ctor = ctor, .dtor = dtor, .size = size, .align = align, .class = class };
         h->class_size[class] = slot;
         h->caches[class] = c;
     }
@@ -89,11 +94,53 @@ err_t heap_cache_create(struct heap *h, const char *name, size_t size, size_t al
     return ERR_OK;
 }
 
+/* ---- debug mode ------------------------------------------------------------------------------ */
+
+static void *debug_alloc(struct heap_cache *c, const void *caller)
+{
+    struct heap *h = c->heap;
+    void        *p = h->ways->ops->alloc(h->ways, h, c->size, max_u64(c->align, 16), caller);
+
+    if (p == NULL)
+        return NULL;
+    heap_debug_own(h, p, c);
+    atomic_fetch_add_explicit(&c->n_used, 1, memory_order_relaxed);
+    if (c->ctor != NULL)
+        c->ctor(p);
+    return p;
+}
+
+static err_t debug_free(struct heap_cache *c, void *object, const void *caller)
+{
+    struct heap *h = c->heap;
+    err_t        err = ERR_OUTSIDE;
+
+    if (object == NULL)
+        return ERR_OK;
+    if (heap_debug_owned(h, object, c)) {
+        if (c->dtor != NULL)
+            c->dtor(object);
+        atomic_fetch_sub_explicit(&c->n_used, 1, memory_order_relaxed);
+        err = h->ways->ops->free(h->ways, h, object, caller);
+    } else if (heap_usable(h, object) == 0) {
+        err = h->ways->ops->free(h->ways, h, object, caller); /* says by whom it was freed before */
+    }
+    if (err != ERR_OK)
+        port_log(PORT_ERROR, "heap", "cache %s: free of %p refused: %s", c->name, object, err_str(err));
+    return err;
+}
+
+/* ---- calls ----------------------------------------------------------------------------------- */
+
 void *heap_cache_alloc(struct heap_cache *c)
 {
     struct heap *h = c->heap;
-    uint64_t     flags = port_irq_save();
-    void        *p = slab_take(slab_cpu(h)->head[c->class]);
+
+    if (UNLIKELY(h->is_debug))
+        return debug_alloc(c, __builtin_return_address(0));
+
+    uint64_t flags = port_irq_save();
+    void    *p = slab_take(slab_cpu(h)->head[c->class]);
 
     if (UNLIKELY(p == NULL))
         p = slab_next(h, c->class);
@@ -118,6 +165,10 @@ static NOINLINE err_t free_next(struct heap_cache *c, void *object, struct slab 
 err_t heap_cache_free(struct heap_cache *c, void *object)
 {
     struct heap *h = c->heap;
+
+    if (UNLIKELY(h->is_debug))
+        return debug_free(c, object, __builtin_return_address(0));
+
     struct slab *s = map_slab_at(h->map, object);
     uint64_t     flags = port_irq_save();
     uint64_t     idle = s->class == c->class ? slab_free_here(h, s, object) : 0;
@@ -131,7 +182,7 @@ err_t heap_cache_free(struct heap_cache *c, void *object)
 err_t heap_cache_destroy(struct heap_cache *c)
 {
     struct heap *h = c->heap;
-    bool         empty = true;
+    bool         empty = atomic_load_explicit(&c->n_used, memory_order_relaxed) == 0;
 
     (void)heap_trim(h);
     for (unsigned i = 0; i < PORT_CPUS_MAX; i++)

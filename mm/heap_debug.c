@@ -42,6 +42,7 @@ struct record {
     size_t      length; /* usable bytes there; 0: a run with a guard page */
     const void *caller;
     const void *freed_by; /* not NULL: in quarantine                     */
+    const void *owner;    /* the cache it is an object of, or NULL       */
 };
 
 /* Records by user address: open addressing */
@@ -384,14 +385,20 @@ static size_t tally(struct heap_leak out[], size_t n, size_t room, const struct 
     return i == n ? n + 1 : n;
 }
 
-size_t heap_leaks(struct heap *h, struct heap_leak out[], size_t room)
+/* The heap's debug mode; NULL: it has none. */
+static struct debug *debug_in(const struct heap *h)
 {
-    struct debug *d = NULL;
-    size_t        n = 0;
-
     for (struct heap_way *w = h->ways; w != NULL; w = w->next)
         if (w->ops == &debug_ops)
-            d = debug_of(w);
+            return debug_of(w);
+    return NULL;
+}
+
+size_t heap_leaks(struct heap *h, struct heap_leak out[], size_t room)
+{
+    struct debug *d = debug_in(h);
+    size_t        n = 0;
+
     if (d == NULL || room == 0)
         return 0;
 
@@ -402,4 +409,26 @@ size_t heap_leaks(struct heap *h, struct heap_leak out[], size_t room)
             n = tally(out, n, room, &d->places.place[i]);
     irqlock_drop(&d->lock, flags);
     return n;
+}
+
+/* ---- objects of caches ---------------------------------------------------------------------------- */
+
+void heap_debug_own(struct heap *h, const void *p, const void *owner)
+{
+    struct debug *d = debug_in(h);
+    uint64_t      flags = irqlock_take(&d->lock);
+
+    lookup(d, (uintptr_t)p)->owner = owner;
+    irqlock_drop(&d->lock, flags);
+}
+
+bool heap_debug_owned(struct heap *h, const void *p, const void *owner)
+{
+    struct debug        *d = debug_in(h);
+    uint64_t             flags = irqlock_take(&d->lock);
+    const struct record *r = d->places.n != 0 ? lookup(d, (uintptr_t)p) : NULL;
+    bool                 good = r != NULL && r->user != 0 && r->freed_by == NULL && r->owner == owner;
+
+    irqlock_drop(&d->lock, flags);
+    return good;
 }

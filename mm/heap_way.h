@@ -36,4 +36,8 @@ struct heap_way *heap_way_debug(struct heap *h) MUST_USE;
 struct heap_way *heap_way_list(struct heap *h) MUST_USE;
 struct heap_way *heap_way_bitmap(struct heap *h) MUST_USE;
 
+/* Debug mode: the block at p becomes an object of `owner`; is there one of `owner` at p, in use? */
+void heap_debug_own(struct heap *h, const void *p, const void *owner);
+bool heap_debug_owned(struct heap *h, const void *p, const void *owner);
+
 #endif

@@ -324,6 +324,96 @@ static void every_page_may_be_refused(void **state)
     }
 }
 
+/* ---- objects of caches ------------------------------------------------------------------------------ */
+
+static int made;
+
+static void object_make(void *p)
+{
+    memset(p, 'o', 40);
+    made++;
+}
+
+static void object_unmake(void *p)
+{
+    assert_int_equal(*(char *)p, 'o');
+    made--;
+}
+
+static struct heap_cache *open_cache(enum heap_policy policy)
+{
+    struct heap_cache *c;
+
+    open_heap(policy);
+    assert_int_equal(heap_cache_create(h, "debugged", 40, 64, object_make, object_unmake, &c), ERR_OK);
+    return c;
+}
+
+static void objects_are_constructed_while_they_are_in_use(void **state)
+{
+    (void)state;
+    EACH_POLICY(policy) {
+        struct heap_cache *c = open_cache(policy);
+        char              *p = heap_cache_alloc(c), *q = heap_cache_alloc(c);
+
+        assert_true(p != NULL && q != NULL);
+        assert_int_equal((uintptr_t)p % 64, 0);
+        assert_int_equal(p[39], 'o');
+        assert_int_equal(made, 2);
+        assert_int_equal(heap_cache_free(c, p), ERR_OK);
+        assert_int_equal(made, 1);
+        assert_int_equal(heap_cache_destroy(c), ERR_BUSY);
+        assert_int_equal(heap_cache_free(c, q), ERR_OK);
+        assert_int_equal(made, 0);
+        assert_int_equal(heap_check(h), ERR_OK);
+        assert_int_equal(heap_cache_destroy(c), ERR_OK);
+        heap_destroy(h);
+    }
+}
+
+static void writes_outside_of_objects_are_found(void **state)
+{
+    (void)state;
+    EACH_POLICY(policy) {
+        struct heap_cache *c = open_cache(policy);
+        char              *p = heap_cache_alloc(c);
+
+        assert_non_null(p);
+        p[40] = 'o';
+        assert_int_equal(heap_check(h), ERR_CORRUPT);
+        heap_destroy(h);
+        made = 0;
+
+        c = open_cache(policy);
+        assert_non_null(p = heap_cache_alloc(c));
+        assert_int_equal(heap_cache_free(c, p), ERR_OK);
+        *p = 'o';
+        assert_int_equal(heap_check(h), ERR_CORRUPT);
+        heap_destroy(h);
+    }
+}
+
+static void wrong_frees_of_objects_are_refused(void **state)
+{
+    (void)state;
+    EACH_POLICY(policy) {
+        struct heap_cache *c = open_cache(policy), *other;
+        char              *p = heap_cache_alloc(c), *block = heap_alloc(h, 40);
+
+        assert_int_equal(heap_cache_create(h, "other", 40, 64, NULL, NULL, &other), ERR_OK);
+        assert_true(p != NULL && block != NULL);
+        assert_int_equal(heap_cache_free(other, p), ERR_OUTSIDE);
+        assert_int_equal(heap_cache_free(c, block), ERR_OUTSIDE);
+        assert_int_equal(heap_cache_free(c, p + 16), ERR_OUTSIDE);
+        assert_int_equal(made, 1);
+        assert_int_equal(heap_cache_free(c, p), ERR_OK);
+        assert_int_equal(heap_cache_free(c, p), ERR_NOT_ALLOC);
+        assert_int_equal(made, 0);
+        assert_int_equal(heap_free(h, block), ERR_OK);
+        heap_destroy(h);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -338,6 +428,9 @@ int main(void)
         TEST(wrong_calls_are_refused),
         TEST(absurd_sizes_are_refused),
         TEST(blocks_know_their_size_and_who_asked),
+        TEST(objects_are_constructed_while_they_are_in_use),
+        TEST(writes_outside_of_objects_are_found),
+        TEST(wrong_frees_of_objects_are_refused),
         TEST(random_calls_agree_with_the_model),
         TEST(every_page_may_be_refused),
     };
