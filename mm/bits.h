@@ -51,6 +51,18 @@ static inline unsigned bits_count(uint64_t x)
     return (unsigned)(x * 0x0101010101010101u >> 56);
 }
 
+/* bits_lowest - the n lowest set bits of x, all if it has no more */
+static inline uint64_t bits_lowest(uint64_t x, uint64_t n)
+{
+    uint64_t rest = x;
+
+    if (bits_count(x) <= n)
+        return x;
+    for (; n > 0; n--)
+        rest &= rest - 1;
+    return x ^ rest;
+}
+
 /* log2_down - the greatest k with 2^k <= n; n is not 0 */
 static inline unsigned log2_down(uint64_t n) { return bits_last(n); }
 

@@ -102,19 +102,24 @@ static inline void word_raise(struct chunk *c, unsigned r, unsigned w, int order
     }
 }
 
-/* Words of row r became free, w among them */
-static inline void words_freed(struct chunk *c, unsigned r, unsigned w)
+/* Row r, cut until now, is free as a whole */
+static void row_whole(struct chunk *c, unsigned r)
 {
-    unsigned order = bits_merged(units_avail(c->maps->row[r].words), w);
-
-    if (order < CHUNK_W1) {
-        row_raise(c, r, order);
-        return;
-    }
     row_lower(c, r, -1);
     c->rows.free |= bit(r);
     c->cut &= ~bit(r);
     c->moved = true;
+}
+
+/* Words of row r became free, neighbours of one another, w among them */
+static inline void words_freed(struct chunk *c, unsigned r, unsigned w)
+{
+    unsigned order = bits_merged(units_avail(c->maps->row[r].words), w);
+
+    if (UNLIKELY(order == CHUNK_W1))
+        row_whole(c, r);
+    else
+        row_raise(c, r, order);
 }
 
 void chunk_raise(struct chunk *c, unsigned at, unsigned order)
@@ -539,4 +544,59 @@ void chunk_give_singles(struct chunk *c, unsigned word, uint64_t mask)
     u->heads &= ~mask;
     c->n_free += bits_count(mask);
     chunk_shown(c, word << CHUNK_W0, *u);
+}
+
+uint64_t chunk_take_few(struct chunk *c, uint64_t rows, uint64_t n, unsigned *at)
+{
+    rows &= chunk_rows_with(c, 0);
+    if (rows == 0)
+        return 0;
+
+    unsigned r = bits_first(rows), w;
+
+    row_open(c, r);
+    w = bits_first(chunk_words_with(&c->maps->row[r], 0));
+
+    struct units *u = word_open(c, r, w);
+    uint64_t      mask = bits_lowest(units_avail(*u), n);
+
+    u->free &= ~mask;
+    u->heads |= mask;
+    hide_frames(c, r, w, u, bits_count(mask));
+    *at = (r << CHUNK_W1) + w;
+    return mask;
+}
+
+uint64_t chunk_take_many(struct chunk *c, uint64_t rows, uint64_t n, unsigned *at)
+{
+    rows &= chunk_rows_with(c, 0);
+    if (rows == 0)
+        return 0;
+
+    unsigned r = bits_first(rows);
+
+    row_open(c, r);
+
+    struct chunk_row *row = &c->maps->row[r];
+    uint64_t          below = row->any[0] != 0 ? bit(bits_first(row->any[0])) - 1 : ROW_FULL;
+    uint64_t          words = bits_lowest(units_avail(row->words) & below, n);
+
+    for (uint64_t x = words; x != 0; x &= x - 1)
+        c->maps->word[(r << CHUNK_W1) + bits_first(x)] = (struct units){ 0, WORD_FULL };
+    row->words.free &= ~words;
+    hide_words(c, r, bits_count(words));
+    *at = r;
+    return words;
+}
+
+void chunk_give_many(struct chunk *c, unsigned r, uint64_t words)
+{
+    struct chunk_row *row = &c->maps->row[r];
+
+    row->words.free |= words;
+    c->n_free += bits_count(words) << CHUNK_W0;
+    if (units_avail(row->words) == ROW_FULL)
+        row_whole(c, r);
+    else
+        row_raise(c, r, (unsigned)bits_order(units_avail(row->words)));
 }

@@ -275,6 +275,33 @@ uint64_t chunk_singles(const struct chunk *c, unsigned word, uint64_t mask);
 void chunk_give_singles(struct chunk *c, unsigned word, uint64_t mask);
 
 /*
+ * chunk_take_few, chunk_take_many - the lowest free frames of these rows, taken as blocks of one frame; there are maps
+ *
+ *   few    up to n of one word; returns which of word *at, 0 if there are none
+ *   many   up to n whole words of one row, if the lowest free frame lies in such; returns which of row *at, or 0
+ */
+uint64_t chunk_take_few(struct chunk *c, uint64_t rows, uint64_t n, unsigned *at);
+uint64_t chunk_take_many(struct chunk *c, uint64_t rows, uint64_t n, unsigned *at);
+
+/*
+ * chunk_clear_word - if all frames of a word are blocks of one frame, they are none any more, and
+ * chunk_give_many() must follow, for all such words of the row at once; false, and nothing done, if not
+ */
+static inline bool chunk_clear_word(struct chunk *c, unsigned word)
+{
+    if (UNLIKELY((c->cut & bit(word >> CHUNK_W1)) == 0))
+        return false;
+
+    struct units *u = &c->maps->word[word];
+
+    if (u->free != 0 || u->heads != WORD_FULL)
+        return false;
+    *u = (struct units){ WORD_FULL, 0 };
+    return true;
+}
+void chunk_give_many(struct chunk *c, unsigned r, uint64_t words);
+
+/*
  * chunk_count - what [lo, hi), both multiples of a word's frames, holds
  *
  *   blocks[order] grows by the free blocks of exactly that order (one that reaches beyond the window

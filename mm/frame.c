@@ -44,8 +44,7 @@ struct frames fr = {
     .returning = IRQLOCK("frame return", FRAME_LOCK_RETURN),
 };
 
-/* Where requests without a limit look, in this order: frames [lo, hi) */
-static const uint64_t by_default[][2] = {
+const uint64_t frame_by_default[FRAME_BY_DEFAULT][2] = {
     { 4 * GIB >> PAGE_SHIFT, UINT64_MAX >> PAGE_SHIFT },
     { 16 * MIB >> PAGE_SHIFT, 4 * GIB >> PAGE_SHIFT },
     { 1 * MIB >> PAGE_SHIFT, 16 * MIB >> PAGE_SHIFT },
@@ -242,8 +241,8 @@ static inline bool take_quickly(unsigned order, pfn_t *out)
 
 static bool take_anywhere(unsigned order, pfn_t *out)
 {
-    for (size_t i = 0; i < ARRAY_LEN(by_default); i++)
-        if (frame_take(order, by_default[i][0], by_default[i][1], out))
+    for (size_t i = 0; i < FRAME_BY_DEFAULT; i++)
+        if (frame_take(order, frame_by_default[i][0], frame_by_default[i][1], out))
             return true;
     return false;
 }
@@ -261,8 +260,8 @@ static NOINLINE err_t alloc_slow(unsigned order, pfn_t *out)
 
 bool claim_refill_default(struct claim *c)
 {
-    for (size_t i = 0; fr.started && i < ARRAY_LEN(by_default); i++)
-        if (claim_refill(c, by_default[i][0], by_default[i][1]))
+    for (size_t i = 0; fr.started && i < FRAME_BY_DEFAULT; i++)
+        if (claim_refill(c, frame_by_default[i][0], frame_by_default[i][1]))
             return true;
     return false;
 }
@@ -306,71 +305,6 @@ err_t frame_alloc(unsigned order, pfn_t *out)
     return LIKELY(taken) ? ERR_OK : alloc_refill(out);
 }
 
-/* The lowest n bits of a word that has more */
-static uint64_t lowest(uint64_t x, size_t n)
-{
-    while (bits_count(x) > n)
-        x &= ~bit(bits_last(x));
-    return x;
-}
-
-/* Up to n single frames of one chunk, a word at a time */
-static size_t take_singles(struct fchunk *z, size_t n, const unsigned window[2], pfn_t out[]) REQUIRES(z->lock)
-{
-    size_t   got = 0;
-    unsigned word;
-    uint64_t mask;
-    bool     placed;
-
-    while (got < n && chunk_lowest(&z->c, window[0], window[1], &word, &mask)) {
-        if (!chunk_cut_ready(z, word << CHUNK_W0, 1, &placed))
-            break;
-        if (placed)
-            continue;
-        mask = lowest(mask, n - got);
-        chunk_take_singles(&z->c, word, mask);
-        for (pfn_t first = chunk_pfn(z, word << CHUNK_W0); mask != 0; mask &= mask - 1)
-            out[got++] = pfn_add(first, bits_first(mask));
-    }
-    chunk_settled(z);
-    return got;
-}
-
-static size_t take_many(size_t n, uint64_t lo, uint64_t hi, pfn_t out[])
-{
-    size_t got = 0;
-
-    for (uint64_t i = lo >> CHUNK_ORDER; got < n && (i = chunks_next(0, i, hi)) != BITS_NONE; i++) {
-        struct fchunk *z = chunk_get(i);
-        unsigned       window[2];
-
-        chunk_window(i, lo, hi, window);
-
-        uint64_t flags = chunk_lock(z);
-
-        got += take_singles(z, n - got, window, out + got);
-        chunk_unlock(z, flags);
-    }
-    return got;
-}
-
-err_t frames_alloc(size_t n, pfn_t out[])
-{
-    size_t got = 0;
-
-    if (UNLIKELY(!fr.started))
-        return early_alloc(n, out);
-    do {
-        for (size_t i = 0; got < n && i < ARRAY_LEN(by_default); i++)
-            got += take_many(n - got, by_default[i][0], by_default[i][1], out + got);
-        if (got == n)
-            return ERR_OK;
-    } while (frame_give_back());
-    if (frames_free(got, out) != ERR_OK)
-        PANIC("frames just taken cannot be given back");
-    return ERR_NOMEM;
-}
-
 /* ---- giving back -------------------------------------------------------------------------------------- */
 
 bool frame_is_memory(pfn_t f)
@@ -388,8 +322,7 @@ err_t frame_refuse(pfn_t f, err_t err)
     return err;
 }
 
-/* What chunk z says to giving back the block at `at`; done, if it agrees */
-static err_t give_block(struct fchunk *z, pfn_t f, unsigned order) REQUIRES(z->lock)
+err_t frame_give_block(struct fchunk *z, pfn_t f, unsigned order) REQUIRES(z->lock)
 {
     unsigned at = chunk_at(f), real = 0;
     err_t    err = chunk_block(&z->c, at, &real);
@@ -419,7 +352,7 @@ static NOINLINE err_t free_in_chunk(pfn_t f, unsigned order, uint64_t flags)
     biased_take(&z->lock, cpu);
     if (!((order == 0 || order == CHUNK_ANY_ORDER) && chunk_give_frame(&z->c, chunk_at(f))) &&
         UNLIKELY(!chunk_give_small(&z->c, chunk_at(f), order)))
-        err = give_block(z, f, order);
+        err = frame_give_block(z, f, order);
     if (UNLIKELY(z->c.moved || maps_idle(z))) {
         chunk_drop(z, flags);
     } else {
@@ -453,61 +386,4 @@ err_t frame_free(pfn_t f) { return free_block(f, CHUNK_ANY_ORDER); }
 err_t frame_free_order(pfn_t f, unsigned order)
 {
     return LIKELY(order <= FRAME_ORDER_MAX) ? free_block(f, order) : frame_refuse(f, ERR_ORDER);
-}
-
-/* How many of in[0..n), from the first on, lie in the same word, none of them twice; *mask: which */
-static size_t same_word(size_t n, const pfn_t in[], uint64_t *mask)
-{
-    size_t i;
-
-    *mask = 0;
-    for (i = 0; i < n && in[i].idx >> CHUNK_W0 == in[0].idx >> CHUNK_W0; i++) {
-        uint64_t me = bit(bit_of(chunk_at(in[i])));
-
-        if ((*mask & me) != 0)
-            break;
-        *mask |= me;
-    }
-    return i;
-}
-
-/* How many of in[0..n), all in chunk z, are given back before one is refused, or the chunk is left */
-static size_t give_singles(struct fchunk *z, size_t n, const pfn_t in[], err_t *err) REQUIRES(z->lock)
-{
-    size_t i = 0;
-
-    while (i < n && chunk_no(in[i]) == chunk_no(in[0])) {
-        unsigned word = word_of(chunk_at(in[i]));
-        uint64_t mask;
-        size_t   end = i + same_word(n - i, in + i, &mask);
-
-        if (LIKELY(chunk_singles(&z->c, word, mask) == mask)) {
-            chunk_give_singles(&z->c, word, mask);
-            i = end;
-        } else {
-            for (; i < end; i++)
-                if ((*err = give_block(z, in[i], 0)) != ERR_OK)
-                    return i;
-        }
-    }
-    return i;
-}
-
-err_t frames_free(size_t n, const pfn_t in[])
-{
-    for (size_t i = 0; i < n;) {
-        err_t err = ERR_OK;
-
-        if (chunk_no(in[i]) >= fr.n_chunks)
-            return frame_refuse(in[i], ERR_OUTSIDE);
-
-        struct fchunk *z = chunk_get(chunk_no(in[i]));
-        uint64_t       flags = chunk_lock(z);
-
-        i += give_singles(z, n - i, in + i, &err);
-        chunk_drop(z, flags);
-        if (err != ERR_OK)
-            return frame_refuse(in[i], err);
-    }
-    return ERR_OK;
 }

@@ -134,6 +134,13 @@ bool frame_is_memory(pfn_t f);
 /* frame_refuse - count a wrong free and give its error the right name */
 err_t frame_refuse(pfn_t f, err_t err);
 
+/* Where requests without a limit look, in this order: frames [lo, hi) */
+#define FRAME_BY_DEFAULT 3
+extern const uint64_t frame_by_default[FRAME_BY_DEFAULT][2];
+
+/* frame_give_block - what chunk z says to giving back the block at f, of this order or any; done, if it agrees */
+err_t frame_give_block(struct fchunk *z, pfn_t f, unsigned order) REQUIRES(z->lock);
+
 /* frame_take - one block of 2^order frames inside [lo, hi), from the bitmaps only */
 bool frame_take(unsigned order, uint64_t lo, uint64_t hi, pfn_t *out);
 

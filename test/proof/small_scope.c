@@ -301,6 +301,64 @@ static void every_set_of_singles(void)
         }
 }
 
+static uint64_t frames_lowest(unsigned word, unsigned n)
+{
+    uint64_t free = frames_of(word, MODEL_FREE), mask = 0;
+
+    for (; n > 0 && free != 0; n--, free &= free - 1)
+        mask |= free & -free;
+    return mask;
+}
+
+static void every_bulk(void)
+{
+    unsigned at = 0, r = 0, word = 0;
+    bool     found = model_find(&model, 0, 0, CHUNK_FRAMES, &at);
+
+    for (unsigned n = 1; n <= WORD_FRAMES; n++) {
+        load();
+        ready();
+        uint64_t mask = chunk_take_few(&now.c, TOP_FULL, n, &word);
+        check(mask == (found ? frames_lowest(word_of(at), n) : 0) && (!found || word == word_of(at)), "few", at, n);
+        mark(word, mask, MODEL_HEAD);
+        arrive("few", word, n);
+    }
+    for (unsigned n = 1; n <= ROW_WORDS; n++) {
+        uint64_t whole = 0;
+
+        load();
+        for (unsigned w = word_of(at), i = 0; found && i < n && row_of(w << CHUNK_W0) == row_of(at) && w < CHUNK_FRAMES >> CHUNK_W0; w++) {
+            uint64_t free = frames_of(w, MODEL_FREE);
+
+            if (free != 0 && free != WORD_FULL)
+                break;
+            whole |= free != 0 ? bit(w & (ROW_WORDS - 1)) : 0;
+            i += free != 0;
+        }
+        ready();
+        check(chunk_take_many(&now.c, TOP_FULL, n, &r) == whole && (whole == 0 || r == row_of(at)), "many", at, n);
+        for (uint64_t x = whole; x != 0; x &= x - 1)
+            mark((r << CHUNK_W1) + bits_first(x), WORD_FULL, MODEL_HEAD);
+        arrive("many", at, n);
+    }
+    for (r = 0; r < CHUNK_ROWS; r++)
+        for (uint64_t words = 1; words <= ROW_FULL; words++) {
+            uint64_t cleared = 0;
+
+            load();
+            for (uint64_t x = words; x != 0; x &= x - 1) {
+                word = (r << CHUNK_W1) + bits_first(x);
+                bool single = frames_of(word, MODEL_HEAD) == WORD_FULL;
+                check(chunk_clear_word(&now.c, word) == single, "clear word", word, 0);
+                cleared |= single ? bit(bits_first(x)) : 0;
+                mark(word, single ? WORD_FULL : 0, MODEL_FREE);
+            }
+            if (cleared != 0)
+                chunk_give_many(&now.c, r, cleared);
+            arrive("give many", r, (unsigned)words);
+        }
+}
+
 static void every_count(void)
 {
     uint64_t mine[CHUNK_ORDER + 1] = { 0 }, theirs[CHUNK_ORDER + 1];
@@ -336,6 +394,7 @@ static void leave(uint64_t i)
     every_free();
     every_run();
     every_set_of_singles();
+    every_bulk();
 }
 
 int main(int argc, char *argv[])
