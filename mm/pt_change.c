@@ -294,13 +294,14 @@ static void protect_noted(struct protect *p, pte_cell *c, unsigned n, uint64_t p
 static void protect_run(struct protect *p, pte_cell *c, unsigned n, uint64_t page, unsigned level)
 {
     const uint64_t set = p->flags;
+    const bool     plain = p->mark == 0;
     uint64_t       changed = 0;
     pte_cell      *at = c;
 
     if (UNLIKELY(tlb_shadow_on))
         protect_noted(p, c, n, page, level);
     p->lost = p->gained = 0;
-    for (; p->mark == 0 && at + 3 < c + n; at += 4) { /* by fours: of one entry's work a fifth would be the loop */
+    for (; plain && at + 3 < c + n; at += 4) { /* by fours: of one entry's work a fifth would be the loop */
         changed = protect_plain(p, at + 1, set, protect_plain(p, at, set, changed));
         changed = protect_plain(p, at + 3, set, protect_plain(p, at + 2, set, changed));
     }

@@ -33,8 +33,8 @@ static pte_cell *small_cell(const struct pt *pt, va_t v)
 {
     pte_cell *cells = port_ptr(pfn_to_pa(pt->root));
 
-    for (unsigned level = pt->levels; level > LEVEL_4K; level--) {
-        pte_t e = pte_load(&cells[pt_index(v.raw >> PAGE_SHIFT, level)]);
+    for (unsigned shift = slot_shift(pt->levels); shift > PAGE_SHIFT; shift -= 9) {
+        pte_t e = pte_load(&cells[(v.raw >> shift) % TABLE_ENTRIES]);
 
         if ((e.raw & (PTE_P | PTE_PS)) != PTE_P)
             return NULL;

@@ -61,14 +61,6 @@ void tlb_batch_open(struct tlb_batch *b, struct tlb_space *space)
     b->all = false;
 }
 
-void tlb_changed(struct tlb_batch *b, va_t page)
-{
-    if (b->n_pages == TLB_BATCH_PAGES)
-        b->all = true;
-    else
-        b->page[b->n_pages++] = page;
-}
-
 void tlb_free_table(struct tlb_batch *b, pfn_t table)
 {
     pte_cell *link = port_ptr(pfn_to_pa(table));
@@ -108,11 +100,10 @@ static bool current_here(const struct tlb_space *space)
 
 static void flush_pages(const struct tlb_batch *b)
 {
-    for (unsigned i = 0; i < b->n_pages; i++) {
+    for (unsigned i = 0; i < b->n_pages; i++)
         port_tlb_page(b->page[i]);
-        if (UNLIKELY(tlb_shadow_on))
-            tlb_shadow_invlpg(b->page[i]);
-    }
+    for (unsigned i = 0; UNLIKELY(tlb_shadow_on) && i < b->n_pages; i++)
+        tlb_shadow_invlpg(b->page[i]);
     count(&stats.pages, b->n_pages);
 }
 

@@ -74,7 +74,13 @@ void tlb_batch_open(struct tlb_batch *b, struct tlb_space *space);
 void tlb_batch_close(struct tlb_batch *b);
 
 /* tlb_changed - the translation of a page of any size is not to be trusted any more */
-void tlb_changed(struct tlb_batch *b, va_t page);
+static inline void tlb_changed(struct tlb_batch *b, va_t page)
+{
+    if (b->n_pages == TLB_BATCH_PAGES)
+        b->all = true;
+    else
+        b->page[b->n_pages++] = page;
+}
 
 /* tlb_changed_many - more translations than anybody wants to list */
 static inline void tlb_changed_many(struct tlb_batch *b) { b->all = true; }
