@@ -4,9 +4,8 @@
  *
  * Promise     After ERR_OK the access can be repeated; after any error everything is as it was.
  *
- * Steps       look     the region, the last fault's or from the tree; the entry, in the last fault's page table or by a
- *                      walk; how many share its frame
- *             decide   mm/fault_user.c
+ * Steps       look     the region, the entry, how many share its frame: mm/fault_user.c
+ *             decide   the same
  *             act      a frame, if one is needed; tables, if some are missing; then the entry, in one store
  *             after    the stack's new low-water mark, counters; a span that is full enough becomes 2 MiB
  *
@@ -33,99 +32,13 @@
 #include "mm/region_in.h"
 
 #include "mm/frame.h"
-#include "mm/framedb.h"
 #include "mm/shared.h"
 #include "mm/zero.h"
 
-struct job {
-    struct as        *as;
-    struct region    *region;
-    struct pt_spot   place;
-    struct fault_view view;
-    enum fault_plan   plan;
-    enum fault_denial denial;
-    struct tlb_batch  batch; /* open if `stale` */
-    bool              stale;
-    bool              grew;
-    struct as_fault_report *report; /* NULL: nobody wants to know */
-    va_t              address; /* as the CPU said */
-    uint64_t          error;
-};
-
-static va_t address_of(const struct job *j) { return page_address(j->view.page); }
-
-/* ---- look, decide ------------------------------------------------------------------------------------ */
-
-static struct region *find(struct as *as, uint64_t page)
-{
-    struct region *r = as->last;
-
-    if (LIKELY(r != NULL && page >= r->span.page && page < r->span.end))
-        return r;
-    r = region_at(as, page);
-    if (r != NULL)
-        as->last = r;
-    return r;
-}
-
-/* pt_spot(), but neighbours of the last fault's page are found without a walk. Tables go while the space is busy. */
-static struct pt_spot find_spot(struct as *as, uint64_t page)
-{
-    struct pt_spot p = as->near;
-
-    if (LIKELY(as->near_table == page / TABLE_ENTRIES)) {
-        p.cell += page % TABLE_ENTRIES;
-        return p;
-    }
-    p = pt_spot(&as->pt, page_address(page));
-    if (p.level == LEVEL_4K) {
-        as->near = p;
-        as->near.cell -= page % TABLE_ENTRIES;
-        as->near_table = page / TABLE_ENTRIES;
-    }
-    return p;
-}
-
-/* Is so much more within the limit? */
-static bool within(const struct as *as, uint64_t n_frames)
-{
-    return as->owned + as->pt.n_tables + n_frames <= as->limit;
-}
-
-/* Asked for 2 MiB pages, and nothing is there yet */
-static bool huge_now(const struct job *j)
-{
-    return (j->region->flags & REGION_HUGE) != 0 && j->place.level >= LEVEL_2M && huge_fits(j->region, j->view.page) &&
-           within(j->as, HUGE_PAGES);
-}
-
-static void decide(struct job *j, uint64_t page, bool write, bool fetch)
-{
-    struct region *r = find(j->as, page);
-    pte_t          e;
-
-    j->region = r;
-    j->view = (struct fault_view){ .region = r, .page = page, .write = write, .fetch = fetch, .refs = 1 };
-    j->stale = j->grew = false;
-    j->denial = FAULT_NOT_DENIED;
-    if (r != NULL) {
-        j->place = find_spot(j->as, page);
-        e = pte_load(j->place.cell);
-        j->view.pte = e;
-        j->view.level = j->place.level;
-        if (!pte_present(e)) {
-            j->view.huge = huge_now(j);
-        } else {
-            j->view.zero = (e.raw & AS_OWNED) == 0 && pte_frame(e, j->place.level).idx == as_zero_frame().idx;
-            if ((e.raw & AS_COUNTED) != 0)
-                j->view.refs = framedb_refs(pte_frame(e, j->place.level));
-        }
-    }
-    j->plan = fault_decide(&j->view, &j->denial);
-}
+static va_t address_of(const struct fault_job *j) { return page_address(j->view.page); }
 
 /* Does it need 2 MiB, or other CPUs to flush before it can go on? */
-static bool slow(const struct job *j)
+static bool slow(const struct fault_job *j)
 {
     bool present = pte_present(j->view.pte);
 
@@ -137,7 +50,7 @@ static bool slow(const struct job *j)
 
 /* ---- act --------------------------------------------------------------------------------------------- */
 
-static void open_batch(struct job *j)
+static void open_batch(struct fault_job *j)
 {
     if (!j->stale)
         tlb_batch_open(&j->batch, &j->as->tlb);
@@ -145,7 +58,7 @@ static void open_batch(struct job *j)
 }
 
 /* The present entry becomes e; a frame that the space had there is let go of after the flush */
-static void replace(struct job *j, pte_t e)
+static void replace(struct fault_job *j, pte_t e)
 {
     bool  alone = port_cpus() == 1, taken;
     pte_t old;
@@ -164,7 +77,7 @@ static void replace(struct job *j, pte_t e)
 }
 
 /* The entry for the page maps this frame */
-static err_t put(struct job *j, pfn_t frame, uint64_t flags)
+static err_t put(struct fault_job *j, pfn_t frame, uint64_t flags)
 {
     pte_t e = pte_leaf(frame, flags | PTE_A | (j->view.write ? PTE_D : 0), LEVEL_4K);
     err_t err;
@@ -183,7 +96,7 @@ static err_t put(struct job *j, pfn_t frame, uint64_t flags)
 }
 
 /* The same for a frame that the space owns from now on; on an error it is freed */
-static err_t put_own(struct job *j, pfn_t frame)
+static err_t put_own(struct fault_job *j, pfn_t frame)
 {
     err_t err = put(j, frame, region_flags(j->region) | AS_OWNED), freed;
 
@@ -196,7 +109,7 @@ static err_t put_own(struct job *j, pfn_t frame)
     return err;
 }
 
-static err_t new_zero(struct job *j)
+static err_t new_zero(struct fault_job *j)
 {
     pfn_t frame;
     err_t err = frame_alloc_zeroed(&frame);
@@ -204,7 +117,7 @@ static err_t new_zero(struct job *j)
     return err == ERR_OK ? put_own(j, frame) : err;
 }
 
-static err_t new_huge(struct job *j)
+static err_t new_huge(struct fault_job *j)
 {
     pte_t e;
     pfn_t block;
@@ -228,9 +141,9 @@ static err_t new_huge(struct job *j)
     return ERR_OK;
 }
 
-static uint64_t at_in_object(const struct job *j) { return j->region->offset + (j->view.page - j->region->span.page); }
+static uint64_t at_in_object(const struct fault_job *j) { return j->region->offset + (j->view.page - j->region->span.page); }
 
-static err_t new_image(struct job *j)
+static err_t new_image(struct fault_job *j)
 {
     const struct region *r = j->region;
     uint64_t             at = (j->view.page - r->span.page) << PAGE_SHIFT, n = min_u64(r->file_bytes - at, PAGE_SIZE);
@@ -246,7 +159,7 @@ static err_t new_image(struct job *j)
     return put_own(j, frame);
 }
 
-static err_t map_shared(struct job *j)
+static err_t map_shared(struct fault_job *j)
 {
     pfn_t frame;
     err_t err = shared_frame(j->region->shared, at_in_object(j), &frame);
@@ -254,7 +167,7 @@ static err_t map_shared(struct job *j)
     return err == ERR_OK ? put(j, frame, region_flags(j->region)) : err;
 }
 
-static err_t copy(struct job *j)
+static err_t copy(struct fault_job *j)
 {
     pfn_t frame;
     err_t err;
@@ -268,14 +181,14 @@ static err_t copy(struct job *j)
     return put_own(j, frame);
 }
 
-static void make_writable(const struct job *j)
+static void make_writable(const struct fault_job *j)
 {
     atomic_fetch_or_explicit(&j->place.cell->raw, PTE_W | PTE_A | PTE_D, memory_order_relaxed);
     if ((j->view.pte.raw & AS_COUNTED) != 0)
         atomic_fetch_and_explicit(&j->place.cell->raw, ~AS_COUNTED, memory_order_relaxed);
 }
 
-static err_t act(struct job *j)
+static err_t act(struct fault_job *j)
 {
     switch (j->plan) {
     case FAULT_NEW_ZERO:
@@ -303,13 +216,13 @@ static err_t act(struct job *j)
 }
 
 /* Act, within the limit and what may be promised; the stack's growth is part of it */
-static err_t carry_out(struct job *j)
+static err_t carry_out(struct fault_job *j)
 {
     struct region *r = j->region;
     uint64_t       low = r->low;
     err_t          err = ERR_OK;
 
-    if (UNLIKELY(!within(j->as, 1)) && j->plan != FAULT_MAKE_WRITABLE) {
+    if (UNLIKELY(!as_within(j->as, 1)) && j->plan != FAULT_MAKE_WRITABLE) {
         j->denial = FAULT_OVER_LIMIT;
         return ERR_NOMEM;
     }
@@ -333,20 +246,20 @@ static err_t carry_out(struct job *j)
 }
 
 /* A span that has just become full enough */
-static bool full_enough(const struct job *j)
+static bool full_enough(const struct fault_job *j)
 {
     return j->plan == FAULT_NEW_ZERO && pte_count(pte_load(j->place.above)) == HUGE_AT && !pte_present(j->view.pte) &&
            huge_fits(j->region, j->view.page);
 }
 
-static void count(struct as *as, const struct job *j)
+static void count(struct as *as, const struct fault_job *j)
 {
     as->faults[j->plan]++;
     as->faults_grow += j->grew;
 }
 
 /* What a refused access was, in the words of mm/fault.h; while the region is there */
-static void explain(struct job *j)
+static void explain(struct fault_job *j)
 {
     const struct fault_cpu  cpu = { .wp = true, .smep = true, .smap = true, .ac = true };
     struct as_fault_report *out = j->report;
@@ -361,7 +274,7 @@ static void explain(struct job *j)
 }
 
 /* What is left to do without as->lock, once the entry is there */
-static void finish(struct job *j, bool promote)
+static void finish(struct fault_job *j, bool promote)
 {
     if (j->stale)
         tlb_batch_close(&j->batch);
@@ -370,7 +283,7 @@ static void finish(struct job *j, bool promote)
 }
 
 /* The space is busy: all of it, without a lock */
-static err_t serve_busy(struct job *j)
+static err_t serve_busy(struct fault_job *j)
 {
     err_t err = carry_out(j);
 
@@ -390,11 +303,11 @@ static bool outside(const struct as *as, uint64_t page)
 }
 
 /* Look and decide, with all that an error code can say */
-static void judge(struct job *j)
+static void judge(struct fault_job *j)
 {
     uint64_t page = j->address.raw >> PAGE_SHIFT;
 
-    decide(j, page, (j->error & FAULT_ERR_W) != 0, (j->error & FAULT_ERR_I) != 0);
+    fault_look(j, page, (j->error & FAULT_ERR_W) != 0, (j->error & FAULT_ERR_I) != 0);
     if (UNLIKELY(j->plan == FAULT_DENY || (j->error & FAULT_ERR_RSVD) != 0)) {
         j->plan = FAULT_DENY;
         if (outside(j->as, page))
@@ -414,7 +327,7 @@ static err_t refusal(enum fault_denial denial)
 /* As far as as->lock is enough; *then says what is to be done without it, for which the space is made busy */
 enum then { NOTHING_MORE, SERVE, PROMOTE };
 
-static err_t serve_locked(struct job *j, enum then *then)
+static err_t serve_locked(struct fault_job *j, enum then *then)
 {
     err_t err;
 
@@ -438,7 +351,7 @@ static err_t serve_locked(struct job *j, enum then *then)
     return err;
 }
 
-static void tell(const struct job *j, err_t err)
+static void tell(const struct fault_job *j, err_t err)
 {
     struct as_fault_report *out = j->report;
 
@@ -451,7 +364,7 @@ static void tell(const struct job *j, err_t err)
 
 err_t as_fault(struct as *as, va_t address, uint64_t error, struct as_fault_report *report)
 {
-    struct job j;
+    struct fault_job j;
     enum then  then = NOTHING_MORE;
     uint64_t   irq = irqlock_take(&as->lock);
     err_t      err = ERR_OK;
@@ -482,7 +395,7 @@ err_t as_fault(struct as *as, va_t address, uint64_t error, struct as_fault_repo
 
 err_t as_populate(struct as *as, struct pages p)
 {
-    struct job j = { .as = as };
+    struct fault_job j = { .as = as };
     err_t      err = ERR_OK;
 
     while (p.first < p.end && err == ERR_OK) {
@@ -492,7 +405,7 @@ err_t as_populate(struct as *as, struct pages p)
             break;
         p.first = max_u64(p.first, r->kind == REGION_STACK ? r->low : r->span.page);
         for (; p.first < min_u64(p.end, r->span.end) && err == ERR_OK; p.first++) {
-            decide(&j, p.first, (r->prot & REGION_W) != 0, false);
+            fault_look(&j, p.first, (r->prot & REGION_W) != 0, false);
             if (j.plan != FAULT_DENY && j.plan != FAULT_RETRY)
                 err = serve_busy(&j);
         }

@@ -32,10 +32,16 @@
  *             meanwhile: then the copy was not needed, and nothing else is wrong. A present
  *             entry lacks no right that its region has, but W where a frame may be shared: so U5 and U6 are retries.
  *
+ * Looking     A fault is often near the one before: its region and its page table are tried first, then the tree and
+ *             the tables.
+ *
+ * Locks       the space's, or it is busy; records of frames (rank 36)
+ *
  * Sources     SDM 3A "Page-Fault Exceptions", "Access Rights"
  */
 #include "mm/fault_user.h"
 
+#include "mm/framedb.h"
 #include "mm/region_in.h"
 
 static enum fault_denial forbidden(const struct fault_view *v)
@@ -89,6 +95,75 @@ enum fault_plan fault_decide(const struct fault_view *v, enum fault_denial *deni
         return FAULT_NEW_HUGE; /* U16 */
     return v->write ? FAULT_NEW_ZERO : FAULT_MAP_ZERO; /* U17, U18 */
 }
+
+/* ---- looking -------------------------------------------------------------------------------------------- */
+
+static struct region *find(struct as *as, uint64_t page)
+{
+    struct region *r = as->last;
+
+    if (LIKELY(r != NULL && page >= r->span.page && page < r->span.end))
+        return r;
+    r = region_at(as, page);
+    if (r != NULL)
+        as->last = r;
+    return r;
+}
+
+/* pt_spot(), but neighbours of the last fault's page are found without a walk. Tables go while the space is busy. */
+static struct pt_spot find_spot(struct as *as, uint64_t page)
+{
+    struct pt_spot p = as->near;
+
+    if (LIKELY(as->near_table == page / TABLE_ENTRIES)) {
+        p.cell += page % TABLE_ENTRIES;
+        return p;
+    }
+    p = pt_spot(&as->pt, page_address(page));
+    if (p.level == LEVEL_4K) {
+        as->near = p;
+        as->near.cell -= page % TABLE_ENTRIES;
+        as->near_table = page / TABLE_ENTRIES;
+    }
+    return p;
+}
+
+/* Asked for 2 MiB pages, and nothing is there yet */
+static bool huge_now(const struct fault_job *j)
+{
+    return (j->region->flags & REGION_HUGE) != 0 && j->place.level >= LEVEL_2M && huge_fits(j->region, j->view.page) &&
+           as_within(j->as, HUGE_PAGES);
+}
+
+void fault_look(struct fault_job *j, uint64_t page, bool write, bool fetch)
+{
+    struct fault_view *v = &j->view;
+    struct region     *r = find(j->as, page);
+
+    j->region = r;
+    j->stale = j->grew = false;
+    j->denial = FAULT_NOT_DENIED;
+    v->region = r;
+    v->page = page;
+    v->write = write;
+    v->fetch = fetch;
+    v->zero = v->huge = false;
+    v->refs = 1;
+    if (r != NULL) {
+        j->place = find_spot(j->as, page);
+        v->pte = pte_load(j->place.cell);
+        if (!pte_present(v->pte)) {
+            v->huge = huge_now(j);
+        } else {
+            v->zero = (v->pte.raw & AS_OWNED) == 0 && pte_frame(v->pte, j->place.level).idx == as_zero_frame().idx;
+            if ((v->pte.raw & AS_COUNTED) != 0)
+                v->refs = framedb_refs(pte_frame(v->pte, j->place.level));
+        }
+    }
+    j->plan = fault_decide(v, &j->denial);
+}
+
+/* ---- in words ------------------------------------------------------------------------------------------- */
 
 const char *fault_plan_name(enum fault_plan plan)
 {

@@ -33,17 +33,21 @@
 _Static_assert(sizeof(struct frame_record) << LEAF_BITS == PAGE_SIZE, "a leaf is a frame");
 _Static_assert(1 << LEAF_BITS == FRAMEDB_LEAF, "a leaf has as many records as users step over");
 
-static struct {
-    struct irqlock lock;
-    uint64_t       root[1 << INDEX_BITS]; /* [lock] */
-    uint64_t       n_frames;              /* [lock] tables and leaves, the root not among them */
-} fdb = { .lock = IRQLOCK("framedb", 36) };
+#define NO_LEAF    UINT64_MAX
 
 /* The way to a record: the entry of each level, and the record */
 struct path {
     uint64_t            *entry[LEVELS];
     struct frame_record *record;
 };
+
+static struct {
+    struct irqlock lock;
+    uint64_t       root[1 << INDEX_BITS]; /* [lock] */
+    uint64_t       n_frames;              /* [lock] tables and leaves, the root not among them */
+    uint64_t       last;                  /* [lock] number of the leaf that was found last; NO_LEAF */
+    struct path    way;                   /* [lock] to its first record                        */
+} fdb = { .lock = IRQLOCK("framedb", 36), .last = NO_LEAF };
 
 static uint64_t *entry_in(uint64_t *table, pfn_t f, unsigned level)
 {
@@ -52,18 +56,26 @@ static uint64_t *entry_in(uint64_t *table, pfn_t f, unsigned level)
 
 static void *below(uint64_t entry) { return port_ptr(pa(entry & ~COUNT_MASK)); }
 
-/* Follow the path as far as there are tables: true if to the end */
+/* Follow the path as far as there are tables: true if to the end. The last one's neighbours are found at once. */
 static bool walk(pfn_t f, struct path *p)
 {
     uint64_t *table = fdb.root;
 
+    if (f.idx >> LEAF_BITS == fdb.last) {
+        *p = fdb.way;
+        p->record += f.idx & ((1 << LEAF_BITS) - 1);
+        return true;
+    }
     for (unsigned level = 0; level < LEVELS; level++) {
         p->entry[level] = entry_in(table, f, level);
         if (*p->entry[level] == 0)
             return false;
         table = below(*p->entry[level]);
     }
-    p->record = (struct frame_record *)(void *)table + (f.idx & ((1 << LEAF_BITS) - 1));
+    p->record = (struct frame_record *)(void *)table;
+    fdb.way = *p;
+    fdb.last = f.idx >> LEAF_BITS;
+    p->record += f.idx & ((1 << LEAF_BITS) - 1);
     return true;
 }
 
@@ -73,6 +85,7 @@ static void prune(struct path *p, unsigned levels)
     for (unsigned level = levels; level-- > 0 && (*p->entry[level] & COUNT_MASK) == 0;) {
         if (frame_free_order(pa_to_pfn(pa(*p->entry[level])), 0) != ERR_OK)
             PANIC("a table of frame records is no block of one frame");
+        fdb.last = NO_LEAF;
         *p->entry[level] = 0;
         fdb.n_frames--;
         if (level > 0)

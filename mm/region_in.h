@@ -91,13 +91,18 @@ err_t region_add(struct as *as, const struct region_want *want, va_t *out) MUST_
 err_t region_remove(struct as *as, struct pages p) MUST_USE;
 void  region_forget(struct as *as, struct region *r);
 
+/* Frames and tables of the space, and n more: is that within its limit? */
+static inline bool as_within(const struct as *as, uint64_t n)
+{
+    return as->owned + as->pt.n_tables + n <= as->limit;
+}
+
 /* ---- faults (mm/fault_user.c decides, mm/fault_do.c does) ------------------------------------------------ */
 
 struct fault_view {
     const struct region *region; /* NULL: none                                             */
     uint64_t             page;
     pte_t                pte;    /* where the walk ended                                   */
-    unsigned             level;  /* of it                                                  */
     bool                 zero;   /* it maps the frame of zeroes                            */
     unsigned             refs;   /* how many share its frame                               */
     bool                 huge;   /* 2 MiB at once: asked for, nothing there yet, all inside the region, within limits */
@@ -106,6 +111,25 @@ struct fault_view {
 
 /* The truth table. *denial is written with FAULT_DENY only. */
 enum fault_plan fault_decide(const struct fault_view *v, enum fault_denial *denial);
+
+/* A fault on its way */
+struct fault_job {
+    struct as         *as;
+    struct region     *region;
+    struct pt_spot     place;  /* of the page; valid if there is a region            */
+    struct fault_view  view;
+    enum fault_plan    plan;
+    enum fault_denial  denial;
+    struct tlb_batch   batch;  /* open if `stale`                                     */
+    bool               stale;
+    bool               grew;
+    struct as_fault_report *report; /* NULL: nobody wants to know                    */
+    va_t               address; /* as the CPU said, for the report                    */
+    uint64_t           error;
+};
+
+/* fault_look - the region, the entry, who shares its frame; and what that leads to */
+void fault_look(struct fault_job *j, uint64_t page, bool write, bool fetch);
 
 /* Everything there at once: pages of a range, as if touched. Inside as_begin(). */
 err_t as_populate(struct as *as, struct pages p) MUST_USE;

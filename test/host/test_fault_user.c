@@ -72,7 +72,7 @@ static void every_row_decides_as_it_says(void **state)
         const struct row *row = &rows[i];
         struct region     r = region(row->kind, row->prot);
         struct fault_view v = { .region = row->kind == REGION_KINDS ? NULL : &r, .page = row->page, .pte = { row->pte },
-                                .level = 1, .zero = row->zero, .refs = row->refs, .huge = row->huge,
+                                .zero = row->zero, .refs = row->refs, .huge = row->huge,
                                 .write = row->write, .fetch = row->fetch };
         enum fault_denial denial = FAULT_NOT_DENIED;
         enum fault_plan   plan = fault_decide(&v, &denial);
@@ -122,7 +122,7 @@ static void no_question_has_an_absurd_answer(void **state)
                     struct region     r = region((enum region_kind)kind, prot);
                     unsigned          e = bits / 16;
                     struct fault_view v = { .region = kind == REGION_KINDS ? NULL : &r, .page = page,
-                                            .pte = { entries[e] }, .level = 1, .refs = e == 5 && (bits & 1) != 0 ? 2 : 1,
+                                            .pte = { entries[e] }, .refs = e == 5 && (bits & 1) != 0 ? 2 : 1,
                                             .zero = e == 1 && (bits & 1) != 0, .huge = (bits & 2) != 0,
                                             .write = (bits & 4) != 0, .fetch = (bits & 12) == 8 };
                     enum fault_denial denial = FAULT_NOT_DENIED;
