@@ -275,7 +275,7 @@ static err_t drop_frames(pfn_t start, uint64_t n)
         some = min_u64(n - done, DROP);
         n_out = drop_many(pfn_add(start, done), some, out);
         irqlock_drop(&fdb.lock, flags);
-        err = frames_free(n_out, out);
+        err = n_out == 1 ? frame_free_order(out[0], 0) : frames_free(n_out, out);
     }
     return err;
 }

@@ -175,7 +175,7 @@ static err_t free_run(const struct tlb_run *r)
     size_t n = 0;
 
     for (uint64_t k = 0; k < r->n_blocks && err == ERR_OK; k++) {
-        if (r->order != 0) {
+        if (r->order != 0 || r->n_blocks == 1) {
             err = frame_free_order(pfn_add(r->start, k << r->order), r->order);
             continue;
         }
