@@ -95,7 +95,7 @@ LIB_SRC   := $(wildcard mm/*.c) $(CORE_PORTABLE) test/host/port_host.c
 HOST_TOOLS := $(patsubst test/host/tool_%.c,$(B)/host/octavo-%,$(wildcard test/host/tool_*.c))
 TESTS     := $(patsubst test/host/%.c,$(B)/san/%,$(wildcard test/host/test_*.c))
 BENCH_HELP := $(addprefix test/bench/,list_buddy.c ptrc.c frame_rivals.c)
-TEST_HELP := $(filter-out test/host/port_host.c test/host/test_%.c test/host/tool_%.c,$(wildcard test/host/*.c)) $(BENCH_HELP)
+TEST_HELP := $(filter-out test/host/port_host.c test/host/test_%.c test/host/tool_%.c,$(wildcard test/host/*.c)) test/host/malloc/threads.c $(BENCH_HELP)
 # Optimised across files, as a kernel would be: a call of a port function costs as much as taking a frame.
 BENCH_OBJ := $(patsubst %.c,$(B)/lto/obj/%.o,$(BENCH_HELP) test/host/frame_world.c $(LIB_SRC))
 BENCHES   := $(patsubst test/bench/bench_%.c,$(B)/host/bench-%,$(wildcard test/bench/bench_*.c))

@@ -2,8 +2,7 @@
 /*
  * test/host/malloc/malloc.c - malloc and its family on Octavo's heap: build/host/liboctavo-malloc.so, for LD_PRELOAD
  *
- * Threads are CPUs: each has a number of its own, which goes to another thread when it ends. When all but the last are
- * taken, further threads share the last one, under a mutex. While there is one thread, no lock is taken.
+ * Threads are CPUs (test/host/malloc/threads.c). While there is one thread, no lock is taken.
  *
  * fork: the locks are held across it. In the child the numbers of the threads that did not come along stay taken for ever:
  * what such a thread was in the middle of is not known. Blocks of theirs can still be freed.
@@ -24,51 +23,15 @@
 #include "mm/heap_map.h"
 #include "mm/port.h"
 #include "test/host/malloc/pages.h"
+#include "test/host/malloc/threads.h"
 #include "test/host/port_host.h"
 
-#define EXPORT     __attribute__((visibility("default")))
-#define CPU_SHARED (PORT_CPUS_MAX - 1)
+#define EXPORT __attribute__((visibility("default")))
 
-struct heap *process_heap; /* seen by mm.new.c */
-
-static struct {
-    struct heap_map map;
-    pthread_mutex_t shared;  /* the threads that have no CPU of their own */
-    pthread_mutex_t threads; /* guards what follows                       */
-    uint64_t        taken;   /* bit per CPU                               */
-    pthread_key_t   key;
-    bool            key_made;
-} mal = { .shared = PTHREAD_MUTEX_INITIALIZER, .threads = PTHREAD_MUTEX_INITIALIZER };
-
-static _Thread_local bool entered, is_shared;
+static struct heap    *process_heap;
+static struct heap_map map;
 
 /* ---- threads ------------------------------------------------------------------------------------- */
-
-static void thread_enter(void)
-{
-    pthread_mutex_lock(&mal.threads);
-
-    uint64_t bare = ~mal.taken & ~((uint64_t)1 << CPU_SHARED);
-    unsigned cpu = bare != 0 ? (unsigned)__builtin_ctzll(bare) : CPU_SHARED;
-
-    mal.taken |= (uint64_t)1 << cpu;
-    pthread_mutex_unlock(&mal.threads);
-    host_cpu_set(cpu);
-    is_shared = cpu == CPU_SHARED;
-    entered = true;
-    if (mal.key_made && !is_shared)
-        pthread_setspecific(mal.key, (void *)(uintptr_t)(cpu + 1));
-}
-
-static void thread_leave(void *value)
-{
-    unsigned cpu = (unsigned)(uintptr_t)value - 1;
-
-    entered = false;
-    pthread_mutex_lock(&mal.threads);
-    mal.taken &= ~((uint64_t)1 << cpu);
-    pthread_mutex_unlock(&mal.threads);
-}
 
 static __attribute__((noinline)) void start(void)
 {
@@ -80,28 +43,28 @@ static __attribute__((noinline)) void start(void)
         if (strncmp(wish, heap_policy_name(p), strlen(heap_policy_name(p))) == 0)
             config.policy = p;
     config.debug = wish != NULL && strstr(wish, "debug") != NULL;
-    if (heap_map_open(&mal.map, malloc_pages_open()) != ERR_OK || heap_create(&mal.map, &config, &process_heap) != ERR_OK)
+    if (heap_map_open(&map, malloc_pages_open()) != ERR_OK || heap_create(&map, &config, &process_heap) != ERR_OK)
         PANIC("no memory to start with");
 }
 
-/* Every call begins with this; false: the shared CPU's mutex must be dropped at the end. */
-static inline bool enter(void)
+static __attribute__((noinline)) bool enter_long(void)
 {
-    if (__builtin_expect(process_heap == NULL, 0))
+    if (process_heap == NULL)
         start();
-    if (__builtin_expect(!entered, 0))
+    if (thread_kind == THREAD_NEW)
         thread_enter();
-    if (__builtin_expect(is_shared, 0)) {
-        pthread_mutex_lock(&mal.shared);
-        return false;
-    }
-    return true;
+    if (thread_kind == THREAD_SHARED)
+        thread_lock();
+    return thread_kind == THREAD_OWN;
 }
+
+/* Every call begins with this; false: the lock of the shared CPU must be dropped at the end. */
+static inline bool enter(void) { return __builtin_expect(thread_kind == THREAD_OWN, 1) || enter_long(); }
 
 static inline void leave(bool own)
 {
     if (__builtin_expect(!own, 0))
-        pthread_mutex_unlock(&mal.shared);
+        thread_unlock();
 }
 
 EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
@@ -117,8 +80,7 @@ EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 
 static void before_fork(void)
 {
-    pthread_mutex_lock(&mal.shared);
-    pthread_mutex_lock(&mal.threads);
+    threads_freeze();
     heap_freeze(process_heap);
     malloc_pages_freeze();
 }
@@ -127,16 +89,13 @@ static void after_fork(void)
 {
     malloc_pages_thaw();
     heap_thaw(process_heap);
-    pthread_mutex_unlock(&mal.threads);
-    pthread_mutex_unlock(&mal.shared);
+    threads_thaw();
 }
 
 __attribute__((constructor)) static void prepare(void)
 {
     leave(enter());
-    mal.key_made = pthread_key_create(&mal.key, thread_leave) == 0;
-    if (mal.key_made)
-        pthread_setspecific(mal.key, (void *)(uintptr_t)(port_cpu() + 1));
+    threads_open();
     pthread_atfork(before_fork, after_fork, after_fork);
 }
 
