@@ -55,6 +55,7 @@ uint64_t port_clock(void);
 /*
  * port_fence_cpus - when it returns, every other CPU has passed a full memory fence since the call
  *
+ *   This CPU passes one first: what it stored before the call is seen by whoever passed his afterwards.
  *   For a CPU that must not pay for a fence in what it does all the time; who meets it there pays for
  *   both (mm/reserve.c). Costs an interrupt to each CPU; interrupts may be off and locks be held on
  *   any of them. With one CPU there is nothing to do.
