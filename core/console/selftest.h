@@ -21,6 +21,7 @@ struct selftest {
     X(frames)                                                                                                \
     X(heap)                                                                                                  \
     X(paging)                                                                                                \
+    X(mapping)                                                                                               \
     X(lazy)                                                                                                  \
     X(tlb)                                                                                                   \
     X(threads)                                                                                               \

@@ -48,7 +48,7 @@ class TestLookingAtTables:
 @pytest.mark.parametrize("levels", [4, 5])
 def test_the_machine_boots_with_so_many_levels(levels):
     run = run_sh("--conf", f"paging={levels}", "--conf", "tables.check=1", "--conf", "tlb.check=1",
-                 "--exec", "paging; selftest paging; selftest lazy; selftest tlb; selftest quirks; selftest access; tlb; tables")
+                 "--exec", "paging; selftest paging; selftest mapping; selftest lazy; selftest tlb; selftest quirks; selftest access; tlb; tables")
     assert run.status == 0, run
     assert f"\n{levels} levels, top table at" in run.text.replace("\r", "")
     assert "0 flushes MISSING" in run.text
@@ -94,7 +94,7 @@ def test_the_access_matrix_is_large_enough():
 
 def test_a_forgotten_flush_of_a_global_page_would_show_in_bochs():
     run = run_sh("--emulator", "bochs", "--conf", "tlb.check=1", "--exec",
-                 "selftest tlb; selftest quirks; selftest access; tlb")
+                 "selftest mapping; selftest tlb; selftest quirks; selftest access; tlb")
     assert run.status == 0, run
     assert "after a CR3 load: still the old one" in run.text and "with PCIDs" in run.text
     assert "0 flushes MISSING" in run.text
