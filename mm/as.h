@@ -16,9 +16,9 @@ struct as {
     bool             busy;       /* [lock] somebody changes regions, or waits for a flush: faults wait. It guards, too: */
     struct span_tree regions;    /* [lock, busy] struct region, mm/region.h                            */
     struct node_pool nodes;      /* [busy] they lie in these                                           */
-    struct region   *last;       /* [lock, busy] where the last fault was, or NULL ...                 */
-    struct pt_spot   near;       /* [lock, busy] ... and the first entry of the page table it was in,  */
-    uint64_t         near_table; /* [lock, busy] for pages with this number / 512; 0: none             */
+    struct region   *last;       /* [lock, busy] the region that was found last, or NULL               */
+    struct pt_spot   near;       /* [lock, busy] the first entry of the page table that a fault was in */
+    uint64_t         near_table; /* [lock, busy] last, for pages with this number / 512; 0: none       */
     uint64_t         n_regions;  /* [busy]                                                             */
     uint64_t         promised;   /* [lock, busy] pages it may come to own without asking again         */
     uint64_t         owned;      /* [lock, busy] frames of its own, after a fork also those shared by it */

@@ -98,18 +98,6 @@ enum fault_plan fault_decide(const struct fault_view *v, enum fault_denial *deni
 
 /* ---- looking -------------------------------------------------------------------------------------------- */
 
-static struct region *find(struct as *as, uint64_t page)
-{
-    struct region *r = as->last;
-
-    if (LIKELY(r != NULL && page >= r->span.page && page < r->span.end))
-        return r;
-    r = region_at(as, page);
-    if (r != NULL)
-        as->last = r;
-    return r;
-}
-
 /* pt_spot(), but neighbours of the last fault's page are found without a walk. Tables go while the space is busy. */
 static struct pt_spot find_spot(struct as *as, uint64_t page)
 {
@@ -138,7 +126,7 @@ static bool huge_now(const struct fault_job *j)
 void fault_look(struct fault_job *j, uint64_t page, bool write, bool fetch)
 {
     struct fault_view *v = &j->view;
-    struct region     *r = find(j->as, page);
+    struct region     *r = region_at(j->as, page);
 
     j->region = r;
     j->stale = j->grew = false;

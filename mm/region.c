@@ -46,13 +46,6 @@
 
 /* ---- busy ------------------------------------------------------------------------------------------- */
 
-/* What the last fault found may be gone */
-static void forget_last(struct as *as)
-{
-    as->last = NULL;
-    as->near_table = 0;
-}
-
 void as_begin(struct as *as)
 {
     for (;;) {
@@ -65,14 +58,14 @@ void as_begin(struct as *as)
             break;
         port_relax();
     }
-    forget_last(as);
+    as->near_table = 0;
 }
 
 void as_end(struct as *as)
 {
     uint64_t irq = irqlock_take(&as->lock);
 
-    forget_last(as);
+    as->near_table = 0; /* it may be gone */
     as->busy = false;
     irqlock_drop(&as->lock, irq);
 }
@@ -90,7 +83,7 @@ err_t pages_of(const struct as *as, va_t start, uint64_t n_pages, struct pages *
     return ERR_OK;
 }
 
-err_t pages_covered(const struct as *as, struct pages p)
+err_t pages_covered(struct as *as, struct pages p)
 {
     while (p.first < p.end) {
         const struct region *r = region_at(as, p.first);
@@ -132,6 +125,14 @@ err_t region_grow(struct as *as, struct region *r, uint64_t page)
     return err;
 }
 
+static void node_drop(struct as *as, struct region *r)
+{
+    if (as->last == r)
+        as->last = NULL;
+    node_free(&as->nodes, r);
+    as->n_regions--;
+}
+
 /* ---- joining ----------------------------------------------------------------------------------------- */
 
 /* b goes on where a ends, in what is behind them, too */
@@ -161,13 +162,12 @@ void region_join(struct as *as, uint64_t page)
     ASSERT(err == ERR_OK);
     if (b->shared != NULL)
         shared_put(b->shared); /* the other holds one, too */
-    node_free(&as->nodes, b);
-    as->n_regions--;
+    node_drop(as, b);
 }
 
 /* ---- cutting ----------------------------------------------------------------------------------------- */
 
-static bool must_cut(const struct as *as, uint64_t page)
+static bool must_cut(struct as *as, uint64_t page)
 {
     const struct region *r = region_at(as, page);
 
@@ -421,8 +421,7 @@ void region_forget(struct as *as, struct region *r)
         as_unpromise(as, region_promise(r));
     if (r->shared != NULL)
         shared_put(r->shared);
-    node_free(&as->nodes, r);
-    as->n_regions--;
+    node_drop(as, r);
 }
 
 void as_drop_pages(struct as *as, struct pages p)

@@ -18,11 +18,20 @@ void as_end(struct as *as);
 
 /* ---- regions (mm/region.c) -------------------------------------------------------------------------- */
 
-/* The region that holds `page`, NULL if none does; the next one at or above it */
-static inline struct region *region_at(const struct as *as, uint64_t page)
+/* The region that holds `page`, NULL if none does: often the one that was found last */
+static inline struct region *region_at(struct as *as, uint64_t page)
 {
-    return (struct region *)(void *)span_find(&as->regions, page);
+    struct region *r = as->last;
+
+    if (LIKELY(r != NULL && page >= r->span.page && page < r->span.end))
+        return r;
+    r = (struct region *)(void *)span_find(&as->regions, page);
+    if (r != NULL)
+        as->last = r;
+    return r;
 }
+
+/* ... or the next one above */
 static inline struct region *region_from(const struct as *as, uint64_t page)
 {
     return (struct region *)(void *)span_from(&as->regions, page);
@@ -48,7 +57,7 @@ struct pages { uint64_t first, end; };
 err_t pages_of(const struct as *as, va_t start, uint64_t n_pages, struct pages *out) MUST_USE;
 
 /* ERR_NOENT: some page is in no region */
-err_t pages_covered(const struct as *as, struct pages p) MUST_USE;
+err_t pages_covered(struct as *as, struct pages p) MUST_USE;
 
 /*
  * A cut in three steps: everything that can fail, twice nothing that can. Afterwards regions begin and end at

@@ -35,7 +35,7 @@ err_t as_region_next(struct as *as, va_t from, struct region *out)
 /* ---- counting ------------------------------------------------------------------------------------------ */
 
 struct counting {
-    const struct as  *as;
+    struct as        *as;
     struct as_memory *out;
 };
 
@@ -107,9 +107,9 @@ void as_memory(struct as *as, struct as_memory *out)
 /* ---- checking ------------------------------------------------------------------------------------------ */
 
 struct checking {
-    const struct as *as;
-    uint64_t         owned;
-    const char      *wrong;
+    struct as  *as;
+    uint64_t    owned;
+    const char *wrong;
 };
 
 static const char *check_entry(const struct region *r, pte_t e, unsigned level)
