@@ -22,21 +22,21 @@ static inline struct extent_resting *extent_place(struct heap *h, uint32_t n)
     return &h->bins.resting[n % EXTENT_RESTING];
 }
 
-/* extent_at - the used or resting extent that starts at p and is no slab's; 0: none does; lock held */
+/* extent_at - the used or resting extent that starts at p, in a cell that bears the heap's tag; 0: none; lock held */
 static inline uint32_t extent_at(const struct heap *h, const void *p)
 {
-    const struct heap_map *m = h->map;
-    uint32_t               g = grain_of(m, p);
+    uint32_t                  g = grain_of(h->map, p);
+    const struct heap_grains *page = page_of(h->map, g);
 
-    if (map_slab_at(m, p) != map_slab(m, h->tag) || ((uintptr_t)p & (GRAIN_BYTES - 1)) != 0)
+    if (((uintptr_t)p & (GRAIN_BYTES - 1)) != 0)
         return 0;
-    return is_start(m, g) && !is_mark(m, g) ? g : 0;
+    return bit_get(page->start, g) && !bit_get(page->free, g) ? g : 0;
 }
 
-/* extent_used - extent_at, but not one at rest */
+/* extent_used - the medium block that starts at p, any address; 0: none does; lock held */
 static inline uint32_t extent_used(const struct heap *h, const void *p)
 {
-    uint32_t g = extent_at(h, p);
+    uint32_t g = map_slab_at(h->map, p) == map_slab(h->map, h->tag) ? extent_at(h, p) : 0;
 
     return g != 0 && !extent_rests(h, g) ? g : 0;
 }

@@ -80,23 +80,6 @@ static NOINLINE void *alloc_long(struct heap *h, size_t size, size_t align, bool
     return p;
 }
 
-/* A small block, if that takes no more than a bit. */
-static inline void *alloc_short(struct heap *h, size_t size)
-{
-    if (UNLIKELY(size - 1 >= atomic_load_explicit(&h->fast_max, memory_order_relaxed)))
-        return NULL;
-
-    uint64_t flags = port_irq_save();
-    void    *p = slab_take(slab_cpu(h)->head[slab_class_of[(size - 1) / 16]]);
-
-    if (UNLIKELY(p == NULL)) {
-        port_irq_restore(flags);
-        return NULL;
-    }
-    port_irq_restore(flags);
-    return p;
-}
-
 static NOINLINE void *alloc_medium(struct heap *h, size_t size, bool zero, const void *caller)
 {
     void *p = size - 1 < LARGE_MIN && h->ways == NULL ? extent_block(h, size, 16) : NULL;
@@ -106,12 +89,9 @@ static NOINLINE void *alloc_medium(struct heap *h, size_t size, bool zero, const
     return zero ? __builtin_memset(p, 0, size) : p;
 }
 
-/* The short way ended, or leads nowhere for this size: the next slab of the class, or a medium block. */
+/* The short way ended: the next slab of the class. */
 static NOINLINE void *alloc_next(struct heap *h, size_t size, bool zero, const void *caller)
 {
-    if (size - 1 >= atomic_load_explicit(&h->fast_max, memory_order_relaxed))
-        return alloc_medium(h, size, zero, caller);
-
     void *p = slot_alloc(h, slab_class_of[(size - 1) / 16]);
 
     if (UNLIKELY(p == NULL))
@@ -119,26 +99,25 @@ static NOINLINE void *alloc_next(struct heap *h, size_t size, bool zero, const v
     return zero ? __builtin_memset(p, 0, size) : p;
 }
 
-void *heap_alloc(struct heap *h, size_t size)
+static inline void *alloc_any(struct heap *h, size_t size, bool zero, const void *caller)
 {
-    void *p = alloc_short(h, size);
+    if (UNLIKELY(size - 1 >= atomic_load_explicit(&h->fast_max, memory_order_relaxed)))
+        return alloc_medium(h, size, zero, caller);
 
-    return LIKELY(p != NULL) ? p : alloc_next(h, size, false, __builtin_return_address(0));
+    uint64_t flags = port_irq_save();
+    void    *p = slab_take(slab_cpu(h)->head[slab_class_of[(size - 1) / 16]]);
+
+    if (UNLIKELY(p == NULL)) {
+        port_irq_restore(flags);
+        return alloc_next(h, size, zero, caller);
+    }
+    port_irq_restore(flags);
+    return zero ? __builtin_memset(p, 0, size) : p;
 }
 
-void *heap_alloc_for(struct heap *h, size_t size, const void *caller)
-{
-    void *p = alloc_short(h, size);
-
-    return LIKELY(p != NULL) ? p : alloc_next(h, size, false, caller);
-}
-
-void *heap_zalloc(struct heap *h, size_t size)
-{
-    void *p = alloc_short(h, size);
-
-    return LIKELY(p != NULL) ? __builtin_memset(p, 0, size) : alloc_next(h, size, true, __builtin_return_address(0));
-}
+void *heap_alloc(struct heap *h, size_t size) { return alloc_any(h, size, false, __builtin_return_address(0)); }
+void *heap_zalloc(struct heap *h, size_t size) { return alloc_any(h, size, true, __builtin_return_address(0)); }
+void *heap_alloc_for(struct heap *h, size_t size, const void *caller) { return alloc_any(h, size, false, caller); }
 
 void *heap_alloc_aligned(struct heap *h, size_t size, size_t align)
 {
@@ -149,7 +128,7 @@ void *heap_alloc_aligned(struct heap *h, size_t size, size_t align)
 
 /* ---- free ------------------------------------------------------------------------------------ */
 
-/* A medium block, if one starts at p. */
+/* A medium block, if one starts at p, which lies in a cell with the heap's tag. */
 static inline err_t medium_free(struct heap *h, void *p)
 {
     uint64_t flags = heap_lock(h);
