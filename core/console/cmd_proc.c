@@ -39,7 +39,9 @@ static err_t await(unsigned pid)
     if (err != ERR_OK)
         return err;
     kprintf("%s: %s\n", end.name, end.words);
-    return end.status == 0 ? ERR_OK : ERR_PERM;
+    if (end.status != 0)
+        shell_failed(); /* the line above says it all */
+    return ERR_OK;
 }
 
 static err_t run(unsigned argc, char *argv[])

@@ -141,6 +141,8 @@ static void exec(const char *text)
     sh.executing = false;
 }
 
+void shell_failed(void) { sh.exec_failed |= sh.executing; }
+
 int shell_exec_status(void) { return sh.exec_failed; }
 
 /* ---- completion ---------------------------------------------------------------------------- */

@@ -36,6 +36,9 @@ struct command {
  */
 err_t shell_run(const char *text) MUST_USE;
 
+/* shell_failed - what a command of octavo.conf did has failed, though the command itself has not: no more words about it */
+void shell_failed(void);
+
 /* shell_exec_status - 1 if a command of octavo.conf failed, else 0 */
 int shell_exec_status(void);
 

@@ -131,7 +131,6 @@ static inline ALWAYS_INLINE void switch_to_next(struct runq *q)
     if (next == me)
         return;
     cpu->thread = next;
-    cpu->kernel_rsp = next->stack_top;
     gdt_ring0_stack((void *)next->stack_top);
     as_switch(next->process != NULL ? &next->process->as : NULL);
     thread_switch(&me->rsp, next->rsp);

@@ -2,9 +2,10 @@
 /*
  * core/x86/gdt.c - segments, the task state segment, and the stacks it names
  *
- * Long mode keeps of segmentation only privilege and code size. Three exceptions get a stack of their
+ * Long mode keeps of segmentation only privilege and code size. Four exceptions get a stack of their
  * own, since they can come when the current one cannot be trusted: #DF (a stack that ran into its
- * guard page arrives as that), NMI and #MC. SDM 3A "Task Management in 64-bit Mode".
+ * guard page arrives as that), NMI, #MC, and #DB, which some CPUs raise for a SYSCALL with TF set, on
+ * ring 3's stack. SDM 3A "Task Management in 64-bit Mode".
  */
 #include "core/x86/gdt.h"
 
@@ -77,6 +78,7 @@ void gdt_start(void)
     seg.tss.ist[IST_DOUBLE_FAULT - 1] = ist_top(STACK_DF);
     seg.tss.ist[IST_NMI - 1] = ist_top(STACK_NMI);
     seg.tss.ist[IST_MACHINE_CHECK - 1] = ist_top(STACK_MC);
+    seg.tss.ist[IST_DEBUG - 1] = ist_top(STACK_DB);
     seg.tss.io_map = sizeof seg.tss; /* beyond the limit: no port for ring 3 */
     put_system(SEL_TSS, SEG_TYPE_TSS, (uintptr_t)&seg.tss, sizeof seg.tss);
     gdt_load(&r, SEL_KERNEL_CODE, SEL_KERNEL_DATA);
@@ -92,12 +94,17 @@ void gdt_ldt_load(const uint64_t ldt[], unsigned n_entries)
     cpu_lldt(n_entries > 0 ? SEL_LDT : 0);
 }
 
-void gdt_ring0_stack(void *top) { seg.tss.rsp[0] = (uintptr_t)top; }
+void gdt_ring0_stack(void *top)
+{
+    seg.tss.rsp[0] = (uintptr_t)top;
+    cpu_this()->kernel_rsp = (uintptr_t)top;
+}
 
 const char *stack_owner(uint64_t address)
 {
     static const char *const names[STACKS] = {
         [STACK_BOOT] = "boot", [STACK_DF] = "#DF", [STACK_NMI] = "NMI", [STACK_MC] = "#MC",
+        [STACK_DB] = "#DB",
     };
 
     for (unsigned i = 0; i < STACKS; i++)

@@ -17,7 +17,7 @@ enum {
 };
 
 /* Numbers in the interrupt stack table, 0 = stay on the current stack */
-enum { IST_NONE, IST_DOUBLE_FAULT, IST_NMI, IST_MACHINE_CHECK, IST_STACKS = IST_MACHINE_CHECK };
+enum { IST_NONE, IST_DOUBLE_FAULT, IST_NMI, IST_MACHINE_CHECK, IST_DEBUG, IST_STACKS = IST_DEBUG };
 
 /* gdt_start - our own GDT and TSS are in use when it returns; GS base is kept */
 void gdt_start(void);
@@ -25,7 +25,7 @@ void gdt_start(void);
 /* gdt_ldt_load - selectors with bit 2 name entries of ldt[n_entries] from now on; 0 entries: there are none */
 void gdt_ldt_load(const uint64_t ldt[], unsigned n_entries);
 
-/* gdt_ring0_stack - where the CPU goes on when an exception or interrupt ends ring 3 */
+/* gdt_ring0_stack - where the CPU goes on when an exception, an interrupt or a system call ends ring 3 */
 void gdt_ring0_stack(void *top);
 
 /* A kernel stack that lies in the image, with a page below it that stage 2 leaves unmapped */
@@ -36,7 +36,7 @@ struct guarded_stack {
 };
 _Static_assert(sizeof(struct guarded_stack) == 4096 + 32768, "alignment is ignored: build with -fno-ms-extensions");
 
-enum { STACK_BOOT, STACK_DF, STACK_NMI, STACK_MC, STACKS };
+enum { STACK_BOOT, STACK_DF, STACK_NMI, STACK_MC, STACK_DB, STACKS };
 extern struct guarded_stack image_stacks[STACKS];
 
 /* stack_owner - whose guard page holds this address: "boot", "#DF", ...; NULL when none's */

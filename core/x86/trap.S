@@ -12,12 +12,13 @@
 // The .seh lines describe that to the unwinder (core/x86/unwind.c): a backtrace runs through traps.
 //
 // GS base is the CPU's own in ring 0 and the program's in ring 3: an entry from ring 3 and the way back to it
-// exchange the two. #DF, NMI and #MC may come in between, when CS doesn't tell which one it is. They put the CPU's
+// exchange the two. #DF, NMI, #MC and #DB may come in between, when CS doesn't tell which one it is. They put the CPU's
 // own there, which the first word of their stacks holds, and put back afterwards what they found.
 
 #include "core/x86/offsets.h"
 
 #define MSR_GS_BASE 0xc0000101
+#define TRAP_DB     1
 #define TRAP_NMI    2
 #define TRAP_DF     8
 #define TRAP_MC     18
@@ -38,6 +39,8 @@ trap_entries:
         pushq $vector
         .if (vector == TRAP_NMI) || (vector == TRAP_DF) || (vector == TRAP_MC)
         jmp trap_any_gs
+        .elseif vector == TRAP_DB
+        jmp trap_debug
         .else
         jmp trap_common
         .endif
@@ -119,6 +122,22 @@ trap_any_gs:
         pop_registers
         iretq
         .seh_endproc
+
+// #DB from ring 3 goes on where any exception would, on the thread's stack; from ring 0, see above.
+        .balign 16
+trap_debug:
+        testb $3, 24(%rsp)
+        je trap_any_gs
+        pushq %rax
+        movq %rsp, %rax
+        swapgs
+        movq %gs:CPU_KERNEL_RSP, %rsp
+        swapgs
+        .irp offset, 56, 48, 40, 32, 24, 16, 8      // SS down to the vector
+        pushq \offset(%rax)
+        .endr
+        movq (%rax), %rax
+        jmp trap_common
 
 // noreturn void trap_return(const struct trap_frame *f)
 //

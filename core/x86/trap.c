@@ -93,6 +93,7 @@ void idt_start(void)
             .ist = v == TRAP_DF    ? IST_DOUBLE_FAULT
                    : v == TRAP_NMI ? IST_NMI
                    : v == TRAP_MC  ? IST_MACHINE_CHECK
+                   : v == TRAP_DB  ? IST_DEBUG
                                    : IST_NONE,
             .type = v == TRAP_BP ? 0xEE : 0x8E, /* present, interrupt gate; INT3 from ring 3 too */
         };
@@ -216,6 +217,8 @@ void trap_dispatch(struct trap_frame *f)
         user_trap(f);
     else if (f->vector == TRAP_PF && (first_touch(f) || uaccess_fault(f)))
         return;
+    else if (f->vector == TRAP_DB && cpu->thread->process != NULL)
+        f->rflags &= ~RFLAGS_TF; /* ring 3's last single step, a SYSCALL: the kernel takes none */
     else if (cpu->thread->try_rsp != 0 && !ring3)
         end_try(f, cpu->thread);
     else

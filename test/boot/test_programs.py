@@ -2,6 +2,7 @@
 """Threads, and programs for ring 3: those in the image, and those that users bring."""
 import os
 import re
+import time
 import shutil
 import subprocess
 
@@ -99,3 +100,45 @@ class TestProcesses:
     def test_a_program_in_the_background_is_told_of_when_it_ends(self, console):
         assert "hello: process" in console.run("run hello &")
         assert re.search(r"I proc: hello \(\d+\): exit 0", console.run("log 3"))
+
+    def test_ps_regions_and_picture_show_a_program_that_runs(self, console):
+        pid = re.search(r"spin: process (\d+)", console.run("run spin 60000 &")).group(1)
+        assert re.search(rf"^ *{pid} +0  spin .* KiB", console.run("ps"), re.M)
+        text = console.run(f"regions {pid}")
+        for kind, rights in ("stack", "rw-"), ("image", "r-x"), ("image", "r--"), ("shared", "rw-"):
+            assert re.search(rf"^0x\w+ +0x\w+ +{rights} +{kind} ", text, re.M), text
+        boxes = re.findall(r"^\| +(\w+) +\| (\S+ \w+) resident of (\S+ \w+)", console.run(f"picture {pid}"), re.M)
+        assert [boxes[0][0], boxes[0][2]] == ["stack", "8.0 MiB"] and "text" in [name for name, *_ in boxes[1:]]
+        for _ in range(3):      # the children are the reaper's when their parent is gone: each is ended by its number
+            for line in re.findall(r"^ *(\d+) .* spin .*KiB", console.run("ps"), re.M):
+                console.run(f"kill {line}")
+        assert "spin" not in console.run("ps")
+
+    def test_ctrl_c_ends_the_program_in_the_foreground(self, console):
+        console.child.send("run spin 60000\r")
+        console.child.expect_exact("\n")
+        time.sleep(1)
+        console.child.send("\x03")
+        assert "spin: killed" in console.text_to_prompt()
+        for line in re.findall(r"^ *(\d+) .* spin .*KiB", console.run("ps"), re.M):
+            console.run(f"kill {line}")
+
+    def test_a_program_over_its_limit_is_ended_and_others_go_on(self, console):
+        assert "greedy: out of memory: over its limit of 8 MiB" in console.run("run -m 8M greedy memory")
+        assert "hello: exit 0" in console.run("run hello")
+
+
+def test_the_largest_program_is_ended_when_no_frame_is_left(boot):
+    run = boot("run spin 100 &; run greedy memory; run hello", "--mem", "128M")
+    assert "greedy: out of memory: it was the largest" in run.text and "hello: exit 0" in run.text, run
+    assert run.status == 1, run   # a program that failed is a command that failed
+
+
+def test_strict_overcommit_refuses_what_cannot_be_kept(boot):
+    run = boot("run greedy memory; run hello", "--conf", "overcommit=strict", "--mem", "128M")
+    assert "greedy: map: no memory" in run.text and "hello: exit 0" in run.text, run
+
+
+def test_random_code_in_bochs_whose_single_steps_reach_into_the_kernel(boot):
+    run = boot("run randcode 1 3000; selftest frames", "--emulator", "bochs")
+    assert run.status == 0 and "randcode: exit 0" in run.text, run
