@@ -108,7 +108,7 @@ static inline void *result(void *p)
     return p;
 }
 
-EXPORT void *malloc(size_t size)
+static __attribute__((noinline)) void *malloc_long(size_t size)
 {
     bool  own = enter();
     void *p = heap_alloc(process_heap, size);
@@ -117,14 +117,28 @@ EXPORT void *malloc(size_t size)
     return result(p);
 }
 
-EXPORT void free(void *p)
+EXPORT void *malloc(size_t size)
 {
-    int  saved = errno;
+    void *p = __builtin_expect(thread_kind == THREAD_OWN, 1) ? heap_alloc(process_heap, size) : NULL;
+
+    return __builtin_expect(p != NULL, 1) ? p : malloc_long(size);
+}
+
+static __attribute__((noinline)) void free_long(void *p)
+{
     bool own = enter();
 
     (void)heap_free(process_heap, p);
     leave(own);
-    errno = saved;
+}
+
+/* errno stays as it is: the page source sees to that where it calls Linux. */
+EXPORT void free(void *p)
+{
+    if (__builtin_expect(thread_kind == THREAD_OWN, 1))
+        (void)heap_free(process_heap, p);
+    else
+        free_long(p);
 }
 
 EXPORT void *calloc(size_t n, size_t size)

@@ -17,6 +17,7 @@
  */
 #include "test/host/malloc/pages.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -75,10 +76,19 @@ static uint64_t put(uint64_t *bits, uint64_t page, uint64_t n, bool value)
     return changed;
 }
 
+/* Linux may forget what is in these pages. free() must leave errno alone, so this does. */
+static void forget(void *start, size_t bytes)
+{
+    int saved = errno;
+
+    madvise(start, bytes, MADV_DONTNEED);
+    errno = saved;
+}
+
 /* Linux gets the memory of n free pages back. */
 static void clean(uint64_t page, uint64_t n)
 {
-    madvise(page_ptr(page), n << PAGE_SHIFT, MADV_DONTNEED);
+    forget(page_ptr(page), n << PAGE_SHIFT);
     mp.n_dirty -= put(mp.dirty, page, n, false);
 }
 
@@ -253,7 +263,7 @@ static err_t source_run_resize(struct heap_pages *source, void *start, size_t n_
         err = ERR_OK;
     } else if (n_new > n_old && n_old >= MOVE_MIN && (err = take(n_new, 1, &to, &zeroed)) == ERR_OK) {
         if (!zeroed)
-            madvise(to, n_new << PAGE_SHIFT, MADV_DONTNEED);
+            forget(to, n_new << PAGE_SHIFT);
         if (mremap(start, n_old << PAGE_SHIFT, n_new << PAGE_SHIFT, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to) {
             map_anew(page_of(start), n_old);
             (void)put(mp.moved, page_of(start), 1, false);
@@ -281,13 +291,16 @@ static err_t source_meta(struct heap_pages *source, void *page)
 static void source_meta_drop(struct heap_pages *source, void *start, size_t bytes)
 {
     (void)source;
-    madvise(start, bytes, MADV_DONTNEED);
+    forget(start, bytes);
 }
 
 static void source_guard(struct heap_pages *source, void *page, bool fault)
 {
+    int saved = errno;
+
     (void)source;
     mprotect(page, PAGE_SIZE, fault ? PROT_NONE : PROT_READ | PROT_WRITE);
+    errno = saved;
 }
 
 struct heap_pages *malloc_pages_open(void)
