@@ -33,8 +33,10 @@
  *   AMD          its CPUs, and QEMU's, do not know SYSENTER in long mode: #UD
  *   TCG_SAYS_GP  where the manual has #SS for an address that is not canonical
  *   TCG_CANNOT   TCG 7.2 pops what IRET and far returns take in ring 3 as the kernel would, which SMAP refuses
+ *   BOCHS_CANNOT GREEDY, and Bochs 2.7 raises #DB behind a SYSCALL with TF set, though SFMASK has cleared it: in
+ *                ring 0, on ring 3's stack
  */
-enum special { PLAIN, GREEDY, AMD, TCG_SAYS_GP, TCG_CANNOT };
+enum special { PLAIN, GREEDY, AMD, TCG_SAYS_GP, TCG_CANNOT, BOCHS_CANNOT };
 
 static const struct row {
     const char *words;  /* program and arguments; "@place" stands for an address of the kernel's */
@@ -132,7 +134,7 @@ static const struct row {
     { "greedy locks", 0, GREEDY },
     { "greedy memory", PROC_STATUS_NOMEM, GREEDY },
     { "greedy memory", PROC_STATUS_NOMEM, PLAIN },
-    { "randcode 1 3000", 0, GREEDY },
+    { "randcode 1 3000", 0, BOCHS_CANNOT },
 };
 
 /* ---- one program ------------------------------------------------------------------------------- */
@@ -196,7 +198,7 @@ static err_t try_row(const struct row *r)
     const char      *argv[WORDS_MAX];
     char             text[64], address[24];
     struct proc_want want = { .argc = split(r->words, text, address, argv), .argv = argv, .parent = &proc_console,
-                              .limit_pages = r->special == GREEDY ? LIMIT_PAGES : 0 };
+                              .limit_pages = r->special == GREEDY || r->special == BOCHS_CANNOT ? LIMIT_PAGES : 0 };
     struct proc_end  end;
     unsigned         pid;
     err_t            err;
@@ -252,13 +254,14 @@ static err_t check_census(uint64_t before)
 static err_t run(void)
 {
     unsigned n_before = proc_count();
-    bool     in_tcg = emulator_is_tcg();
+    bool     in_tcg = emulator_is_tcg(), in_bochs = emulator_is_bochs();
     uint64_t free;
     err_t    err = try_row(&rows[0]); /* the first process of all leaves behind what all later ones share */
 
     free = census();
     for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
-        err_t one = rows[i].special == TCG_CANNOT && in_tcg ? ERR_OK : try_row(&rows[i]);
+        bool  excused = (rows[i].special == TCG_CANNOT && in_tcg) || (rows[i].special == BOCHS_CANNOT && in_bochs);
+        err_t one = excused ? ERR_OK : try_row(&rows[i]);
 
         err = err == ERR_OK ? one : err;
     }

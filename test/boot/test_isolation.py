@@ -7,9 +7,10 @@ import pytest
 from conftest import run_sh
 
 
-@pytest.mark.parametrize("conf", ["paging=4", "paging=5"])
-def test_every_hostile_program_is_stopped_and_every_frame_comes_back(conf):
-    run = run_sh("--conf", conf, "--exec", "selftest isolation; selftest heap; selftest frames; ps")
+@pytest.mark.parametrize("options", [["--conf", "paging=4"], ["--conf", "paging=5"], ["--emulator", "bochs"]],
+                         ids=["4 levels", "5 levels", "bochs"])
+def test_every_hostile_program_is_stopped_and_every_frame_comes_back(options):
+    run = run_sh(*options, "--exec", "selftest isolation; selftest heap; selftest frames; ps", timeout=600)
     assert run.status == 0, run
     assert len(re.findall(r"^  bad(?:mem|cpu|call) .*#\w\w ", run.text, re.M)) > 50
     before, after = re.search(r"(\d+) frames were free before, (\d+) are now", run.text).groups()
