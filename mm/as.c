@@ -246,3 +246,20 @@ void as_switch(struct as *as)
     }
     port_irq_restore(irq);
 }
+
+/* Interrupts are off while the kernel's image, which lies there, is in no tables but the kernel's */
+err_t as_own_low(struct as *as)
+{
+    struct tlb_batch batch;
+    uint64_t         irq = port_irq_save();
+    err_t            err;
+
+    as_switch(NULL);
+    err = pt_own_low(&as->pt);
+    as_switch(as);
+    port_irq_restore(irq);
+    tlb_batch_open(&batch, &as->tlb);
+    tlb_changed_many(&batch);
+    tlb_batch_close(&batch);
+    return err;
+}

@@ -55,6 +55,14 @@ err_t as_create(struct as *as) MUST_USE;
 err_t as_clone(struct as *as, struct as *from) MUST_USE;
 
 /*
+ * as_own_low - the addresses below the process's slots are the space's own: as->pt can map there what no other sees
+ *
+ *   as      the one in use on this CPU, and on no other
+ *   Errors  ERR_NOMEM; nothing was changed
+ */
+err_t as_own_low(struct as *as) MUST_USE;
+
+/*
  * as_destroy - every table and every owned frame goes back to the allocator
  *
  *   The space is current on no CPU.

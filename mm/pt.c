@@ -83,6 +83,24 @@ void pt_share(struct pt *pt, struct pt *kernel)
     irqlock_drop(&kernel->lock, irq);
 }
 
+err_t pt_own_low(struct pt *pt)
+{
+    pte_cell *cell = &top(pt)[0];
+    pte_t     shared = pte_load(cell);
+    err_t     err;
+
+    if (pt->own_low)
+        return ERR_OK;
+    pt->own_low = true;
+    pte_store(cell, (pte_t){ 0 });
+    err = pt_copy(pt, pt->kernel, va(0), level_pages(pt->levels), 0);
+    if (err != ERR_OK) {
+        pte_store(cell, shared);
+        pt->own_low = false;
+    }
+    return err;
+}
+
 static void unshare(struct pt *pt)
 {
     uint64_t irq = irqlock_take(&pt->kernel->lock);
@@ -93,7 +111,7 @@ static void unshare(struct pt *pt)
             break;
         }
     for (unsigned slot = 0; slot < TABLE_ENTRIES; slot++)
-        if (slot != recursive_slot(pt->levels) && pte_load(&top(pt->kernel)[slot]).raw != 0)
+        if (slot != recursive_slot(pt->levels) && pt_shares(pt, slot))
             pte_store(&top(pt)[slot], (pte_t){ 0 });
     irqlock_drop(&pt->kernel->lock, irq);
 }
@@ -101,7 +119,8 @@ static void unshare(struct pt *pt)
 void pt_tell_followers(struct pt *pt, unsigned slot)
 {
     for (struct pt *f = pt->followers; f != NULL; f = f->next)
-        pte_publish(&top(f)[slot], pte_load(&top(pt)[slot]));
+        if (slot != 0 || !f->own_low)
+            pte_publish(&top(f)[slot], pte_load(&top(pt)[slot]));
 }
 
 static void free_tables(struct pt *pt, pfn_t table, unsigned level, bool typed)
@@ -140,7 +159,7 @@ static bool not_ours(const struct pt *pt, unsigned first, unsigned last)
     if (first <= recursive_slot(pt->levels) && last >= recursive_slot(pt->levels))
         return true;
     for (unsigned slot = first; slot <= last && pt->kernel != NULL; slot++)
-        if (pte_load(&top(pt->kernel)[slot]).raw != 0)
+        if (pt_shares(pt, slot))
             return true;
     return false;
 }

@@ -33,6 +33,7 @@ struct pt {
     struct pt     *kernel;   /* [c] whose top entries these tables share; NULL: the kernel's own */
     struct pt     *followers; /* [lock] of the kernel's tables: who shares its top entries     */
     struct pt     *next;     /* [kernel->lock] next follower                                   */
+    bool           own_low;  /* [c] pt_own_low()                                               */
 };
 
 /* Beside PTE_FLAGS, pt_map() takes these. They are bits of the address field, which flags have no use for. */
@@ -56,6 +57,15 @@ err_t pt_create(struct pt *pt, unsigned levels) MUST_USE;
  *   Locks   takes kernel->lock
  */
 void pt_share(struct pt *pt, struct pt *kernel);
+
+/*
+ * pt_own_low - slot 0 is these tables' own from now on, with what the kernel has there copied in
+ *
+ *   What is mapped there in addition is seen by nobody else. The tables share the kernel's, are in use on no CPU,
+ *   and what was cached of them must be flushed before they are again.
+ *   Errors  ERR_NOMEM; nothing was changed
+ */
+err_t pt_own_low(struct pt *pt) MUST_USE;
 
 /*
  * pt_destroy - free every table but those it shares; what was mapped is not touched

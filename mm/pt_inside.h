@@ -53,6 +53,13 @@ va_t pt_table_va(const struct pt *pt, uint64_t page, unsigned level);
 /* The entries of the table of `level` that maps `page` and lies in this frame, by the way that pt->way says */
 pte_cell *pt_cells_slow(const struct pt *pt, pfn_t table, uint64_t page, unsigned level);
 
+/* pt_shares - is this top entry the kernel's? The one of slot 0 may be the tables' own (pt_own_low()). */
+static inline bool pt_shares(const struct pt *pt, unsigned slot)
+{
+    return pt->kernel != NULL && !(slot == 0 && pt->own_low) &&
+           pte_load((pte_cell *)port_ptr(pfn_to_pa(pt->kernel->root)) + slot).raw != 0;
+}
+
 static inline pte_cell *pt_cells(const struct pt *pt, pfn_t table, uint64_t page, unsigned level)
 {
     if (LIKELY(pt->way == PT_DIRECT))

@@ -290,7 +290,7 @@ static const char *check_table(const struct pt *pt, pfn_t table, unsigned level,
             return "I1: an entry has a reserved bit";
         if (pte_is_leaf(e, level))
             continue;
-        if (is_top && pt->kernel != NULL && pte_load((pte_cell *)port_ptr(pfn_to_pa(pt->kernel->root)) + i).raw != 0)
+        if (is_top && pt_shares(pt, i))
             continue; /* the kernel's */
         below = port_ptr(pfn_to_pa(pte_frame(e, level)));
         for (unsigned k = 0; k < TABLE_ENTRIES; k++)

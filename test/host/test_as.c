@@ -245,6 +245,55 @@ static void a_space_flushes_where_it_is_current(void **state)
     as_destroy(&a);
 }
 
+static void the_low_addresses_can_be_a_spaces_own(void **state)
+{
+    struct tlb_batch batch;
+    struct as        a, b;
+    va_t             low = va(0x40000000);
+
+    (void)state;
+    assert_int_equal(as_create(&a), ERR_OK);
+    assert_int_equal(as_create(&b), ERR_OK);
+    as_switch(&a);
+    assert_int_equal(pt_map(&a.pt, low, pfn(0x300), 1, PTE_U | PTE_W, NULL), ERR_PERM);
+    assert_int_equal(as_own_low(&a), ERR_OK);
+    assert_int_equal(as_own_low(&a), ERR_OK);
+    assert_true(reads(&a.pt, va(0x200000)) && !writes(&a.pt, va(0x200000))); /* the kernel's is still there */
+    assert_int_equal(pt_map(&a.pt, low, pfn(0x300), 1, PTE_U | PTE_W, NULL), ERR_OK);
+    assert_true(writes(&a.pt, low));
+    assert_false(reads(&b.pt, low));
+    assert_false(reads(&kernel, low));
+    assert_null(pt_check(&a.pt));
+    tlb_batch_open(&batch, &a.tlb);
+    assert_int_equal(pt_unmap(&a.pt, low, 1, &batch), ERR_OK);
+    tlb_batch_close(&batch);
+    as_switch(NULL);
+    as_destroy(&a);
+    as_destroy(&b);
+}
+
+static void without_frames_the_low_addresses_stay_shared(void **state)
+{
+    struct as a;
+    uint64_t  before;
+
+    (void)state;
+    assert_int_equal(as_create(&a), ERR_OK);
+    as_switch(&a);
+    before = sim_in_use;
+    for (int n = 0;; n++) {
+        frames_until_failure = n;
+        if (as_own_low(&a) == ERR_OK)
+            break;
+        assert_int_equal(sim_in_use, before);
+        assert_true(reads(&a.pt, va(0x200000)));
+    }
+    frames_until_failure = NEVER_FAIL;
+    assert_true(reads(&a.pt, va(0x200000)));
+    as_switch(NULL);
+    as_destroy(&a);
+}
+
 #define BOTH(test)                                                                                                     \
     { #test " (4 levels)", test, setup, teardown, &four }, { #test " (5 levels)", test, setup, teardown, &five }
 
@@ -259,6 +308,8 @@ int main(void)
         BOTH(out_of_frames_nothing_is_left),
         BOTH(switching_keeps_what_is_still_good),
         BOTH(a_space_flushes_where_it_is_current),
+        BOTH(the_low_addresses_can_be_a_spaces_own),
+        BOTH(without_frames_the_low_addresses_stay_shared),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
