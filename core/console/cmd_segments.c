@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * core/console/cmd_segments.c - segmentation: gdt, seg
+ * core/console/cmd_segments.c - segmentation: gdt, ldt, seg
  *
  *   gdt                              the table that GDTR names, descriptor by descriptor
+ *   ldt 3                            the table of a process's own segments
  *   seg real F000:FFF0               segment * 16 + offset
  *   seg 2b:1000 [run [3]]            base + offset, after the checks that protected mode makes
  */
 #include "core/console/commands.h"
 #include "core/fmt.h"
 #include "core/log.h"
+#include "core/proc/proc.h"
+#include "core/proc/segments.h"
 #include "core/str.h"
 #include "core/x86/insn.h"
 #include "core/x86/paging.h"
@@ -61,6 +64,32 @@ static err_t gdt(unsigned argc, char *argv[])
             cpu_sldt() == 0 ? " (none)" : "", cpu_str());
     print_table(&t, 0);
     return ERR_OK;
+}
+
+static err_t print_ldt(void *arg, struct process *p)
+{
+    const struct segments *s = p->segments;
+    struct segment_table   t;
+
+    (void)arg;
+    if (s == NULL) {
+        kprintf("%s has no segments of its own\n", p->name);
+        return ERR_OK;
+    }
+    t = (struct segment_table){ s->ldt, s->n * sizeof s->ldt[0] };
+    kprintf("LDT of %s: %u descriptors\n", p->name, s->n);
+    print_table(&t, 7); /* as ring 3 loads them: TI and RPL */
+    return ERR_OK;
+}
+
+static err_t ldt(unsigned argc, char *argv[])
+{
+    uint64_t pid;
+    err_t    err = argc == 2 ? fmt_read_u64(argv[1], &pid) : ERR_SYNTAX;
+
+    if (err == ERR_OK && pid >= PROC_MAX)
+        err = ERR_NOENT;
+    return err == ERR_OK ? proc_with((unsigned)pid, print_ldt, NULL) : err;
 }
 
 /* ---- seg --------------------------------------------------------------------------------------- */
@@ -170,6 +199,7 @@ static err_t seg(unsigned argc, char *argv[])
 
 const struct command commands_segments[] = {
     { "gdt", "", "the segment descriptors in use, field by field and in words", gdt },
+    { "ldt", "PID", "the descriptors of a process's own segments", ldt },
     { "seg", "real|SELECTOR:OFFSET [SEGMENT:OFFSET|read|write|run] [RING]", "the address behind a segment and an offset", seg },
     { NULL, NULL, NULL, NULL },
 };

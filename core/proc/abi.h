@@ -35,6 +35,7 @@ enum syscall_number {
     SYS_MEMORY,       /* (struct memory_info out, its bytes)                                         */
     SYS_ON_FAULT,     /* (handler or 0, stack top or 0)        void handler(struct fault_info *)     */
     SYS_FAULT_RETURN, /* (struct fault_info)                   goes on with its registers            */
+    SYS_SEGMENT,      /* (enum segment_of, bytes, n, limit)    base << 16 | selector in the LDT      */
     SYS_CALLS
 };
 
@@ -46,6 +47,7 @@ enum syscall_number {
 #define MAP_SHARED  16u /* SYS_MAP_FILE: writes go to all who map it; else each has its own */
 #define MAP_MOVE    32u /* SYS_REMAP: the mapping may move                                 */
 
+enum segment_of { SEGMENT_OF_DATA, SEGMENT_OF_CODE }; /* 32-bit */
 enum advice { ADVISE_NORMAL, ADVISE_WILL_NEED, ADVISE_DONT_NEED, ADVISE_HUGE, ADVISE_NO_HUGE };
 
 /* SYS_MEMORY */

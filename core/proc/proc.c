@@ -19,6 +19,7 @@
 
 #include "core/fmt.h"
 #include "core/log.h"
+#include "core/proc/segments.h"
 #include "core/proc/proc_inside.h"
 #include "core/x86/user.h"
 #include "mm/heap_kernel.h"
@@ -125,8 +126,11 @@ void proc_exit(unsigned status, const char *fmt, ...)
     uint64_t irq = port_irq_save();
 
     p->thread->process = NULL; /* a switch back to this thread must not load the space any more */
+    if (p->segments != NULL)
+        segments_leave(p->segments);
     as_switch(NULL);
     port_irq_restore(irq);
+    segments_end(p->segments, &p->as);
     as_destroy(&p->as);
     if (p->args != NULL)
         (void)!heap_free(kernel_heap, p->args);

@@ -36,6 +36,7 @@ struct process {
     struct proc_args *args;    /* own: what its stack begins with; NULL after that, and after a fork */
     uint64_t          handler, handler_stack; /* own: SYS_ON_FAULT; 0: none, the stack in use  */
     bool              in_handler; /* own                                                       */
+    struct segments  *segments; /* own: SYS_SEGMENT; NULL: none. Looked at under proc_with()      */
     unsigned          n_users; /* [t] who looks at the space: it stays meanwhile               */
     bool              ending;  /* [t] nobody new may look, or kill it                          */
     bool              ended;   /* [t] only pid, parent, status, name and words are still meant */

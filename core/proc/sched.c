@@ -23,6 +23,7 @@
 #include "core/proc/sched.h"
 
 #include "core/proc/proc.h"
+#include "core/proc/segments.h"
 #include "core/x86/gdt.h"
 #include "core/x86/switch.h"
 #include "core/x86/time.h"
@@ -132,7 +133,11 @@ static inline ALWAYS_INLINE void switch_to_next(struct runq *q)
         return;
     cpu->thread = next;
     gdt_ring0_stack((void *)next->stack_top);
+    if (UNLIKELY(me->process != NULL && me->process->segments != NULL))
+        segments_leave(me->process->segments);
     as_switch(next->process != NULL ? &next->process->as : NULL);
+    if (UNLIKELY(next->process != NULL && next->process->segments != NULL))
+        segments_enter(next->process->segments);
     thread_switch(&me->rsp, next->rsp);
 }
 

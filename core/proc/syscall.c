@@ -160,5 +160,6 @@ syscall_fn *const syscall_table[SYS_CALLS] = {
     [SYS_CLOCK] = sys_clock,       [SYS_SHARE] = sys_share,       [SYS_MAP_FILE] = sys_map_file,
     [SYS_ADVISE] = sys_advise,     [SYS_LOCK] = sys_lock,         [SYS_MEMORY] = sys_memory,
     [SYS_ON_FAULT] = sys_on_fault, [SYS_FAULT_RETURN] = user_fault_return,
+    [SYS_SEGMENT] = sys_segment,
 };
 const uint64_t syscall_count = SYS_CALLS;

@@ -124,7 +124,7 @@ static struct trap_caught run_program(unsigned program)
         write_cr4(cr4 & ~CR4_SMAP);
     (void)trap_try(enter, &program, &caught);
     write_cr4(cr4);
-    cpu_load_data_segments(SEL_KERNEL_DATA);
+    cpu_load_segments(SEL_KERNEL_DATA, SEL_KERNEL_DATA, SEL_KERNEL_DATA);
     gdt_ldt_load(NULL, 0);
     port_irq_restore(irq);
     return caught;

@@ -62,6 +62,11 @@ int64_t sys_advise(void *at, size_t n_bytes, enum advice advice) { return CALL3(
 int64_t sys_lock(void *at, size_t n_bytes, bool lock) { return CALL3(SYS_LOCK, uaddr(at), n_bytes, lock); }
 int64_t sys_memory(struct memory_info *out) { return CALL2(SYS_MEMORY, uaddr(out), sizeof *out); }
 
+int64_t sys_segment(enum segment_of what, const void *bytes, size_t n_bytes, uint64_t limit)
+{
+    return CALL4(SYS_SEGMENT, what, uaddr(bytes), n_bytes, limit);
+}
+
 /* Where the kernel enters: nobody called us, so there is nothing to return to */
 static void fault_entry(struct fault_info *fault)
 {

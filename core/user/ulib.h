@@ -61,6 +61,7 @@ int64_t       sys_map_file(const char *name, uint64_t offset, size_t n_bytes, un
 int64_t       sys_advise(void *at, size_t n_bytes, enum advice advice);
 int64_t       sys_lock(void *at, size_t n_bytes, bool lock);
 int64_t       sys_memory(struct memory_info *out);
+int64_t       sys_segment(enum segment_of what, const void *bytes, size_t n_bytes, uint64_t limit);
 
 /*
  * on_fault - from now on the program's own faults call handler(fault), on the stack that ends at stack_top

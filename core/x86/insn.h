@@ -137,9 +137,21 @@ static inline uint16_t cpu_str(void)
     return selector;
 }
 /* DS, ES and FS; their bases count in 32-bit code, and FS's everywhere */
-static inline void cpu_load_data_segments(uint16_t selector)
+#define INSN_SEGMENT(name)                                                                        \
+    static inline uint16_t cpu_##name(void)                                                       \
+    {                                                                                             \
+        uint16_t selector;                                                                        \
+                                                                                                  \
+        __asm__ volatile("movw %%" #name ", %0" : "=r"(selector));                                \
+        return selector;                                                                          \
+    }
+INSN_SEGMENT(ds)
+INSN_SEGMENT(es)
+INSN_SEGMENT(fs)
+#undef INSN_SEGMENT
+static inline void cpu_load_segments(uint16_t ds, uint16_t es, uint16_t fs)
 {
-    __asm__ volatile("movw %0, %%ds\n\tmovw %0, %%es\n\tmovw %0, %%fs" ::"r"(selector) : "memory");
+    __asm__ volatile("movw %0, %%ds\n\tmovw %1, %%es\n\tmovw %2, %%fs" ::"r"(ds), "r"(es), "r"(fs) : "memory");
 }
 static inline struct table_register cpu_sgdt(void)
 {

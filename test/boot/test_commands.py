@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-COMMANDS = ["help", "programs", "map", "frames", "buddy", "alloc", "free", "walk", "heap", "cpu", "selftest", "log", "reboot",
+COMMANDS = ["help", "programs", "gdt", "ldt", "seg", "map", "frames", "buddy", "alloc", "free", "walk", "heap", "cpu", "selftest", "log", "reboot",
             "poweroff"]
 
 

@@ -58,3 +58,16 @@ def test_beyond_a_limit_is_a_general_protection_fault():
         assert re.search(rf"{access} +#GP general protection", run.text), access
     assert re.search(r"read the stack beyond its limit +#SS stack fault", run.text)
     assert "TCG" not in run.text
+
+
+def test_a_process_has_segments_of_its_own_and_its_ldt_can_be_seen():
+    run = run_sh("--exec", "run segments wait &; run hello; run segments; ldt 1; ldt 3; run segments; selftest frames")
+    assert "32-bit code ran with CS = 0x7, and the sum is 87" in run.text and "segments: exit 0" in run.text, run
+    rows = re.findall(r"^(\w+) +(\w+) (\w{5})  .*(code, execute/read|data, read/write), accessed, 32-bit", run.text, re.M)
+    assert rows == [("7", "400000", rows[0][2], "code, execute/read"), ("f", "600000", "0004f", "data, read/write")]
+    assert "nothing is there" in run.text  # there is no process 3 any more
+
+
+def test_a_process_ends_when_it_reads_beyond_its_segment():
+    run = run_sh("--emulator", "bochs", "--exec", "run segments; run segments beyond")
+    assert "segments: exit 0" in run.text and "segments: #GP general protection" in run.text, run
