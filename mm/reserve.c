@@ -6,10 +6,13 @@
  *             an atomic operation and without a cache line that others write; and yet no frame is out
  *             of reach of another CPU, and every wrong free is refused.
  *
- * Idea        A CPU reserves *where to allocate*: all free frames of the lowest word that has any. It
+ * Idea        A CPU reserves *where to allocate*: the free frames of the lowest word that has any. It
  *             does not hoard what was freed: a frame goes back to where it lies, be it the bitmaps or
  *             the claim it came from. (Handing out again what was freed last scatters live frames over
  *             all memory, and no large block survives.)
+ *
+ *             It reserves no more than half a word at a time: while it hands that out, what is freed below
+ *             waits, and of a kernel's recorded requests whole words left one block of 2 MiB fewer.
  *
  * Picture     a word of 16 frames (of 64), claimed by CPU 2 when seven of them were free
  *
@@ -97,6 +100,7 @@ static bool claim_word(struct fchunk *z, struct claim *c, unsigned lo, unsigned 
         if (!chunk_lowest(&z->c, lo, hi, &word, &mask) || !chunk_cut_ready(z, word << CHUNK_W0, 1, &placed))
             return false;
     } while (placed);
+    mask = bits_lowest(mask, CLAIM_FRAMES);
     chunk_claim(&z->c, word, mask);
     claim_put(c->base, chunk_pfn(z, word << CHUNK_W0).idx);
     claim_put(c->taken, mask);

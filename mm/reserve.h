@@ -9,7 +9,8 @@
 
 #include "mm/frame_in.h"
 
-#define CLAIM_NONE UINT64_MAX
+#define CLAIM_NONE   UINT64_MAX
+#define CLAIM_FRAMES (WORD_FRAMES / 2) /* the most that is reserved at once */
 
 /*
  * Frames of one word that a CPU hands out. Bit i stands for frame `base` + i. Only its CPU writes the

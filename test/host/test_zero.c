@@ -66,7 +66,7 @@ static void the_stock_is_free_memory_and_not_yet_given_out(void **state)
     assert_int_equal(frame_zero_stock(), 0);
     while (frame_zero_idle())
         assert_int_equal(frame_zero_stock(), ++n);
-    assert_int_equal(n, 64); /* the first word */
+    assert_int_equal(n, 32); /* half of the first word */
     assert_int_equal(free_now(), before);
     assert_int_equal(frame_free(pfn(FIRST + 20)), ERR_NOT_ALLOC);
     assert_int_equal(frame_alloc_zeroed(&f), ERR_OK);
