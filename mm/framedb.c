@@ -275,7 +275,7 @@ static err_t drop_frames(pfn_t start, uint64_t n)
         some = min_u64(n - done, DROP);
         n_out = drop_many(pfn_add(start, done), some, out);
         irqlock_drop(&fdb.lock, flags);
-        err = n_out == 1 ? frame_free_order(out[0], 0) : frames_free(n_out, out);
+        err = frames_free(n_out, out);
     }
     return err;
 }
@@ -284,7 +284,7 @@ err_t framedb_drop_run(pfn_t start, uint64_t n_blocks, unsigned order)
 {
     err_t err = ERR_OK;
 
-    if (order == 0)
+    if (order == 0 && n_blocks > 1)
         return drop_frames(start, n_blocks);
     for (uint64_t i = 0; i < n_blocks && err == ERR_OK; i++) {
         pfn_t f = pfn_add(start, i << order);
