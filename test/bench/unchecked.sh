@@ -23,7 +23,8 @@ mkdir -p "$copy"
 cp -r Makefile mm core efi test "$copy/"
 without mm/slab_fast.h 'return (uint32_t)product < s->recip;' '    return true;'
 without mm/slab_fast.h 'if ((idle & bit) != 0)' '    if (false)'
-without mm/extent_fast.h 'return is_start(m, g) && !is_mark(m, g) ? g : 0;' '    return g;'
+without mm/extent_fast.h 'if (((uintptr_t)p & (GRAIN_BYTES - 1)) != 0)' '    if (page == NULL)'
+without mm/extent_fast.h 'return bit_get(page->start, g) && !bit_get(page->free, g) ? g : 0;' '    return g;'
 make -s build/host/replay
 make -s -C "$copy" build/host/replay >/dev/null
 
