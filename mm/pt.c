@@ -392,14 +392,14 @@ static err_t map(struct map *m)
     err_t           err;
 
     pt_narrow(m->pt, m->span, &p);
-    if (p.level == LEVEL_4K) { /* as below, but most mappings are so */
+    if (p.level == LEVEL_4K && p.parent != NULL) { /* as below, but most mappings are so */
         pte_cell *cells = &p.cells[pt_index(m->span.page, LEVEL_4K)];
 
         added = m->span.end - m->span.page;
         if (all_empty(cells, added) != ERR_OK)
             return ERR_EXISTS;
         fill(m, cells, m->span.page, added);
-        pt_more_below(p.path[LEVEL_2M], LEVEL_2M, added, m->flags);
+        pt_more_below(p.parent, LEVEL_2M, added, m->flags);
         return ERR_OK;
     }
     err = map_plan(m, p.cells, p.level, m->span.page, m->span.end, &missing);
@@ -408,8 +408,8 @@ static err_t map(struct map *m)
     if (err != ERR_OK)
         return err;
     added = map_do(m, p.cells, p.level, m->span.page, m->span.end);
-    if (p.level < m->pt->levels)
-        pt_more_below(p.path[p.level + 1], p.level + 1, added, m->flags);
+    if (p.parent != NULL)
+        pt_more_below(p.parent, p.level + 1, added, m->flags);
     return ERR_OK;
 }
 

@@ -74,7 +74,8 @@ static inline pte_cell *pt_cells(const struct pt *pt, pfn_t table, uint64_t page
 struct pt_place {
     pte_cell *cells;
     unsigned  level;
-    pte_cell *path[PT_LEVELS_MAX + 1]; /* above `level`: the entries that lead here */
+    pte_cell *parent;                  /* the entry that leads here, NULL at the top  */
+    pte_cell *path[PT_LEVELS_MAX + 1]; /* above `level`: all the entries that lead here */
 };
 
 static inline void pt_narrow(const struct pt *pt, struct span s, struct pt_place *p)
@@ -82,6 +83,7 @@ static inline void pt_narrow(const struct pt *pt, struct span s, struct pt_place
     uint64_t first_other = (s.page ^ (s.end - 1)) + 1; /* 2^n at most: the span lies in one entry of 2^n pages, or is it */
 
     p->cells = pt_cells(pt, pt->root, s.page, pt->levels);
+    p->parent = NULL;
     p->level = pt->levels;
     for (unsigned shift = 9 * (pt->levels - 1); shift > 0; shift -= 9, p->level--) {
         pte_cell *cell = &p->cells[(s.page >> shift) % TABLE_ENTRIES];
@@ -89,7 +91,7 @@ static inline void pt_narrow(const struct pt *pt, struct span s, struct pt_place
 
         if (first_other >> shift != 0 || (e.raw & (PTE_P | PTE_PS)) != PTE_P)
             return;
-        p->path[p->level] = cell;
+        p->path[p->level] = p->parent = cell;
         p->cells = pt_cells(pt, pte_frame(e, PT_LEVELS_MAX), s.page, p->level - 1);
     }
 }
