@@ -21,13 +21,14 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC", "PYTHONMALLOC": "malloc", "PYTHONHASHSEED": "1",
                "PERL_HASH_SEED": "1", "GIT_CONFIG_NOSYSTEM": "1", "GIT_AUTHOR_DATE": "1700000000 +0000",
                "GIT_COMMITTER_DATE": "1700000000 +0000"}
+TIMEOUT_S = 600  # of one command, with all it starts
 
 # A job in the background ignores SIGINT and would hand that on; some of Python's tests interrupt themselves.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Failed(Exception):
-    """A command ended with another status than 0."""
+    """A command ended with another status than 0; 124: it took too long."""
 
 
 class Run:
@@ -43,7 +44,7 @@ class Run:
         handle, report = tempfile.mkstemp(dir=self.folder, prefix="time.")
         os.close(handle)
         settings = [f"{key}={value}" for key, value in self.environment.items()]
-        return ["time", "-o", report, "-f", "%U %S %M", "env", *settings, *command], report
+        return ["timeout", "-k", "5", str(TIMEOUT_S * self.extent), "time", "-o", report, "-f", "%U %S %M", "env", *settings, *command], report
 
     def add(self, report):
         with open(report, encoding="ascii") as lines:
