@@ -156,11 +156,13 @@ static unsigned split(const char *words, char text[64], char address[24], const 
     unsigned n = 0;
 
     (void)fmt_string(text, 64, "%s", words);
-    for (char *p = text; n < WORDS_MAX && p != NULL; n++) {
+    for (char *p = text, *blank = text; n < WORDS_MAX && blank != NULL; n++) {
         argv[n] = p;
-        p = strchr(p, ' ');
-        if (p != NULL)
-            *p++ = '\0';
+        blank = strchr(p, ' ');
+        if (blank != NULL) {
+            *blank = '\0';
+            p = blank + 1;
+        }
         if (argv[n][0] == '@') {
             (void)fmt_string(address, 24, "%#llx", ULL(place(argv[n])));
             argv[n] = address;

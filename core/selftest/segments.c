@@ -153,7 +153,7 @@ static err_t tour(void)
     char                     text[SEGMENT_TEXT];
     struct table_register    gdt = cpu_sgdt();
 
-    set_parameters(LDT_AGAIN, (uint32_t)(segment_tour_jumped - segment_programs));
+    set_parameters(LDT_AGAIN, (uint32_t)((uintptr_t)segment_tour_jumped - (uintptr_t)segment_programs));
     caught = run_program(SEGPROG_TOUR);
     for (unsigned i = 0; i < ARRAY_LEN(want); i++) {
         unsigned        got = get32(SEGPAR_SEEN + 4 * i);
@@ -239,7 +239,7 @@ static err_t run(void)
 
     if (err != ERR_OK)
         return err;
-    __builtin_memcpy(port_ptr(pfn_to_pa(sg.frame[0])), segment_programs, (size_t)(segment_programs_end - segment_programs));
+    __builtin_memcpy(port_ptr(pfn_to_pa(sg.frame[0])), segment_programs, (uintptr_t)segment_programs_end - (uintptr_t)segment_programs);
     sg.parameters = port_ptr(pfn_to_pa(sg.frame[1]));
     err = map_pages();
     if (err == ERR_OK) {

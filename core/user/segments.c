@@ -70,14 +70,14 @@ static void run_narrow(struct data *d, const struct far_pointer *to, uint64_t ds
 int main(int argc, char **argv)
 {
     static const struct data numbers = { .n = 8, .number = { 1, 2, 3, 5, 8, 13, 21, 34 }, .to_cs = USER_CODE };
-    size_t                   n_code = (size_t)(narrow_end - narrow);
+    size_t                   n_code = (size_t)(uaddr(narrow_end) - uaddr(narrow));
     uint64_t code = (uint64_t)must("segment", sys_segment(SEGMENT_OF_CODE, narrow, n_code, n_code - 1));
     uint64_t data = (uint64_t)must("segment", sys_segment(SEGMENT_OF_DATA, &numbers, sizeof numbers, sizeof numbers - 1));
     struct data             *d = uptr((int64_t)(data >> 16));
     const struct far_pointer to = { 0, (uint16_t)code };
 
     d->base = (uint32_t)(data >> 16);
-    d->to = (uint32_t)((code >> 16) + (size_t)(narrow_wide - narrow));
+    d->to = (uint32_t)((code >> 16) + (uaddr(narrow_wide) - uaddr(narrow)));
     d->beyond = argc > 1 && strcmp(argv[1], "beyond") == 0 ? sizeof *d : 0;
     if (argc > 1 && strcmp(argv[1], "wait") == 0)
         must("sleep", sys_sleep((uint64_t)2000 * 1000 * 1000));

@@ -59,7 +59,7 @@ static void write_text(volatile uint8_t *at)
 
 static void write_constant(volatile uint8_t *at)
 {
-    static const char constant[] = "nobody may write here";
+    static const uint8_t constant[8] = { 1, 2, 3 };
 
     (void)at;
     write_at((volatile uint8_t *)(uintptr_t)constant);
