@@ -48,7 +48,7 @@ static bool with_large_pages = true;
 /* Large pages under the simulated memory, as under a kernel's direct map; what is never touched costs nothing */
 static void large_pages(uint64_t n)
 {
-    if (with_large_pages && n <= 2 * GIB >> PAGE_SHIFT)
+    if (with_large_pages)
         (void)madvise(port_ptr(pfn_to_pa(pfn(FIRST))), n << PAGE_SHIFT, MADV_HUGEPAGE);
 }
 
@@ -72,7 +72,8 @@ static void list_open(uint64_t n)
     if (list.bytes == NULL)
         abort();
     host_memory_open((FIRST + n) << PAGE_SHIFT);
-    large_pages(n);
+    if (n <= 2 * GIB >> PAGE_SHIFT) /* more cannot be had, and it writes to all that it gets */
+        large_pages(n);
     work_must(list_start(&list.map, list.bytes, list_state_bytes(&list.map)), "list_start");
 }
 
