@@ -50,5 +50,6 @@ int main(int argc, char **argv)
         wrong += i > 0 && a[i - 1] > a[i];
     }
     print("sort: %llu numbers, %llu out of order, %s\n", ULL(n), ULL(wrong), sum == 0 ? "all there" : "SOME LOST");
+    free(a);
     return wrong != 0 || sum != 0;
 }

@@ -96,7 +96,7 @@ void *malloc(size_t n_bytes)
 void *calloc(size_t n, size_t each_bytes)
 {
     size_t n_bytes;
-    void  *p = __builtin_mul_overflow(n, each_bytes, &n_bytes) ? NULL : malloc(n_bytes);
+    void  *p = __builtin_mul_overflow(n, each_bytes, &n_bytes) ? NULL : malloc(n_bytes != 0 ? n_bytes : 1);
 
     return p == NULL ? NULL : memset(p, 0, n_bytes);
 }
@@ -104,7 +104,7 @@ void *calloc(size_t n, size_t each_bytes)
 void *realloc(void *p, size_t n_bytes)
 {
     size_t had = p == NULL ? 0 : ((struct block *)p - 1)->n_bytes - sizeof(struct block);
-    void  *new = had >= n_bytes && p != NULL ? p : malloc(n_bytes);
+    void  *new = had >= n_bytes && p != NULL ? p : malloc(n_bytes != 0 ? n_bytes : 1);
 
     if (new != p && new != NULL) {
         memcpy(new, p, had);
