@@ -222,19 +222,33 @@ static bool claim_of(struct mem_map *m, struct mem_desc d, struct mem_range *cla
 
 typedef bool less_fn(const struct mem_range *a, const struct mem_range *b);
 
+/*@ requires \valid_read(a) && \valid_read(b);
+    assigns  \nothing;
+    ensures  \result <==> a->start.idx < b->start.idx;
+*/
 static bool starts_lower(const struct mem_range *a, const struct mem_range *b)
 {
     return a->start.idx < b->start.idx;
 }
 
+/*@ requires \valid_read(a) && \valid_read(b);
+    assigns  \nothing;
+*/
 static bool is_freer(const struct mem_range *a, const struct mem_range *b)
 {
     return a->kind != b->kind ? a->kind < b->kind : a->attr < b->attr;
 }
 
 /* Put r into the heap h[n], at its vacant place `hole` or below */
+/*@ requires hole < n < 0x100000000 && \valid(h + (0 .. n - 1));
+    assigns  h[0 .. n - 1];
+*/
 static void heap_place(struct mem_range *h, size_t n, struct mem_range r, size_t hole, less_fn *less)
 {
+    /*@ loop assigns hole, child, h[0 .. n - 1];
+        loop invariant hole < n;
+        loop variant n - hole;
+    */
     for (size_t child; (child = 2 * hole + 1) < n; hole = child) {
         if (child + 1 < n && less(&h[child], &h[child + 1]))
             child++;
@@ -246,6 +260,9 @@ static void heap_place(struct mem_range *h, size_t n, struct mem_range r, size_t
 }
 
 /* Take the top off the heap h[n] */
+/*@ requires n < 0x100000000 && \valid(h + (0 .. n - 1));
+    assigns  h[0 .. n - 2];
+*/
 static void heap_pop(struct mem_range *h, size_t n, less_fn *less)
 {
     if (n > 1)
@@ -253,8 +270,15 @@ static void heap_pop(struct mem_range *h, size_t n, less_fn *less)
 }
 
 /* Add r to the heap h[n]; h[n] is written */
+/*@ requires n < 0x100000000 && \valid(h + (0 .. n));
+    assigns  h[0 .. n];
+*/
 static void heap_push(struct mem_range *h, size_t n, struct mem_range r, less_fn *less)
 {
+    /*@ loop assigns n, h[0 .. \at(n, Pre)];
+        loop invariant n <= \at(n, Pre);
+        loop variant n;
+    */
     for (; n > 0 && less(&h[(n - 1) / 2], &r); n = (n - 1) / 2)
         h[n] = h[(n - 1) / 2];
     h[n] = r;
@@ -280,6 +304,23 @@ struct pieces {
     size_t n, limit;
 };
 
+/*@ predicate sorted{L}(struct mem_range *r, integer n) =
+      (\forall integer i; 0 <= i < n ==> r[i].start.idx < r[i].end.idx) &&
+      (\forall integer i, j; 0 <= i < j < n ==> r[i].end.idx <= r[j].start.idx);
+    predicate ends_by{L}(struct mem_range *r, integer n, integer f) =
+      \forall integer i; 0 <= i < n ==> r[i].end.idx <= f;
+    predicate room{L}(struct pieces *p) =
+      \valid(p) && p->n <= p->limit && \valid(p->ranges + (0 .. p->limit - 1)) &&
+      \separated(p, p->ranges + (0 .. p->limit - 1));
+*/
+
+/*@ requires room(p) && sorted(p->ranges, p->n);
+    requires r.start.idx < r.end.idx ==> ends_by(p->ranges, p->n, r.start.idx);
+    assigns  p->n, p->ranges[0 .. p->limit - 1];
+    ensures  room(p) && p->limit == \old(p->limit) && sorted(p->ranges, p->n);
+    ensures  \forall integer f; \old(ends_by(p->ranges, p->n, f)) && r.end.idx <= f ==>
+               ends_by(p->ranges, p->n, f);
+*/
 static bool append(struct pieces *p, struct mem_range r)
 {
     struct mem_range *last = p->n > 0 ? &p->ranges[p->n - 1] : NULL;
@@ -288,14 +329,32 @@ static bool append(struct pieces *p, struct mem_range r)
         return true;
     if (last != NULL && last->end.idx == r.start.idx && last->kind == r.kind && last->attr == r.attr) {
         last->end = r.end;
+        //@ assert \forall integer i; 0 <= i < p->n ==> p->ranges[i].start == \at(p->ranges[i].start, Pre);
+        //@ assert \forall integer i; 0 <= i < p->n - 1 ==> p->ranges[i].end == \at(p->ranges[i].end, Pre);
+        //@ assert sorted(p->ranges, p->n);
         return true;
     }
     if (p->n == p->limit)
         return false;
     p->ranges[p->n++] = r;
+    //@ assert p->n == \at(p->n, Pre) + 1;
+    //@ assert \forall integer i; 0 <= i < p->n - 1 ==> p->ranges[i].start == \at(p->ranges[i].start, Pre);
+    //@ assert \forall integer i; 0 <= i < p->n - 1 ==> p->ranges[i].end == \at(p->ranges[i].end, Pre);
+    //@ assert p->ranges[p->n - 1].start == r.start && p->ranges[p->n - 1].end == r.end;
+    //@ assert sorted(p->ranges, p->n - 1) && ends_by(p->ranges, p->n - 1, r.start.idx);
+    //@ assert sorted(p->ranges, p->n);
     return true;
 }
 
+/*@ requires room(p) && sorted(p->ranges, p->n) && \valid(r);
+    requires \separated(r, p, p->ranges + (0 .. p->limit - 1));
+    requires r->start.idx < r->end.idx ==> ends_by(p->ranges, p->n, r->start.idx);
+    assigns  p->n, p->ranges[0 .. p->limit - 1], r->start;
+    ensures  room(p) && p->limit == \old(p->limit) && sorted(p->ranges, p->n);
+    ensures  r->start.idx < r->end.idx ==> ends_by(p->ranges, p->n, r->start.idx);
+    ensures  \forall integer f; \old(ends_by(p->ranges, p->n, f)) && r->end.idx <= f ==>
+               ends_by(p->ranges, p->n, f);
+*/
 /* Append the part of r below frame `end` as `kind`, and cut it off r */
 static bool append_below(struct pieces *p, struct mem_range *r, uint64_t end, enum mem_kind kind)
 {
@@ -305,6 +364,13 @@ static bool append_below(struct pieces *p, struct mem_range *r, uint64_t end, en
     return append(p, part);
 }
 
+/*@ requires room(p) && sorted(p->ranges, p->n);
+    requires r.start.idx < r.end.idx ==> ends_by(p->ranges, p->n, r.start.idx);
+    assigns  p->n, p->ranges[0 .. p->limit - 1];
+    ensures  room(p) && p->limit == \old(p->limit) && sorted(p->ranges, p->n);
+    ensures  \forall integer f; \old(ends_by(p->ranges, p->n, f)) && r.end.idx <= f ==>
+               ends_by(p->ranges, p->n, f);
+*/
 static bool emit(struct pieces *p, struct mem_range r)
 {
     if (r.kind == MEM_FREE)
@@ -343,11 +409,20 @@ static bool sweep(struct pieces *p, struct mem_range *claims, size_t n)
 }
 
 /* How many of the sorted claims[n] start inside an earlier one */
+/*@ requires \valid_read(claims + (0 .. n - 1));
+    assigns  \nothing;
+    ensures  \result <= n;
+*/
 static size_t count_overlaps(const struct mem_range *claims, size_t n)
 {
     size_t hits = 0;
     uint64_t end = 0;
 
+    /*@ loop assigns i, hits, end;
+        loop invariant hits <= i <= n;
+        loop invariant \forall integer k; 0 <= k < i ==> claims[k].end.idx <= end;
+        loop variant n - i;
+    */
     for (size_t i = 0; i < n; i++) {
         hits += claims[i].start.idx < end;
         end = max_u64(end, claims[i].end.idx);
@@ -419,10 +494,23 @@ void mem_map_limit(struct mem_map *m, pfn_t end)
 
 /* ---- questions ------------------------------------------------------------------------------- */
 
+/*@ requires \valid_read(m) && \valid_read(m->ranges + (0 .. m->n - 1)) && sorted(m->ranges, m->n);
+    assigns  \nothing;
+    ensures  \result == \null ==>
+               \forall integer i; 0 <= i < m->n ==> !(m->ranges[i].start.idx <= f.idx < m->ranges[i].end.idx);
+    ensures  \result != \null ==> \result->start.idx <= f.idx < \result->end.idx &&
+               \exists integer i; 0 <= i < m->n && \result == m->ranges + i;
+*/
 const struct mem_range *mem_map_find(const struct mem_map *m, pfn_t f)
 {
     size_t low = 0, high = m->n; /* ranges below low end at or before f, those from high on start after it */
 
+    /*@ loop assigns low, high;
+        loop invariant low <= high <= m->n;
+        loop invariant \forall integer i; 0 <= i < low ==> m->ranges[i].end.idx <= f.idx;
+        loop invariant \forall integer i; high <= i < m->n ==> f.idx < m->ranges[i].start.idx;
+        loop variant high - low;
+    */
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         const struct mem_range *r = &m->ranges[middle];

@@ -48,6 +48,10 @@ lint   cppcheck               cppcheck
 lint   shellcheck             shellcheck
 debug  gdb                    gdb
 proof  python3-z3             python:z3
+proof  frama-c-base           frama-c
+proof  why3                   why3
+proof  z3                     z3
+proof  cvc4                   cvc4
 '
 
 there() { # does what the table's third column names exist?

@@ -96,6 +96,10 @@ class Reader:
             self.must("]")
         elif word == "{":
             t = Type("struct", 0, tuple(self.list("}")))
+        elif word == "<":       # packed: its layout is not understood, an error if it is ever asked for
+            self.must("{")
+            t = Type("packed", 0, tuple(self.list("}")))
+            self.must(">")
         elif word.startswith("%"):
             t = self.module.named_type(word)
         else:

@@ -42,5 +42,7 @@ small 2 2 0
 say 'functions at full width: their IR, goals for Z3'
 emit_ir mm/{bits,chunk,chunk_look,pte,pt,pt_walk,frame}.c test/proof/layout.c
 "$python" test/proof/prove.py "$ir"
-say 'the same with one instruction wrong, which must be noticed'
+say "loops and arrays: Frama-C's WP"
+test/proof/wp.sh "$out/wp"
+say 'functions at full width with one instruction wrong, which must be noticed'
 "$python" test/proof/prove.py --mutants "${MUTANTS:-3}" "$ir"

@@ -101,3 +101,37 @@ def _(f, height):
 @spec("bits_prev", "the highest set bit at or below i, or none; one and two levels", range(1, 3))
 def _(f, height):
     search(f, height, False)
+
+
+@spec("part", "the bits of a word that lie in [first, end), for each word that has some")
+def _(f):
+    w, first, end, i = (f.word(name) for name in ("w", "first", "end", "i"))
+    f.given(ULT(w, 1 << 58), ULT(w << 6, end), ULT(first, (w + 1) << 6), ULT(i, 64))
+    at = (w << 6) + i
+    f.goal("its bits", has(f.call(w, first, end), i) == And(UGE(at, first), ULT(at, end)))
+
+
+WORDS_OF_A_RANGE = 2
+
+
+def change_range(f, height, to):
+    t = Tree(f, height)
+    first, end, other = f.word("first"), f.word("end"), t.some_bit("other")
+    f.given(ULE(end, t.n), ULE(t.n, 64 * WORDS_OF_A_RANGE))
+    for i in range(WORDS_OF_A_RANGE if height > 1 else 0):
+        f.given(Implies(ULT(64 * i, t.n), And(*t.sound(BitVecVal(64 * i, 64)))))
+    before = t.bit(other)
+    f.call(t.b, first, end)
+    f.goal("the bits", t.bit(other) == If(And(UGE(other, first), ULT(other, end)), z3.BoolVal(to), before))
+    for level, holds in enumerate(t.sound(other)):
+        f.goal(f"summary {level + 1}", holds)
+
+
+@spec("bits_set_range", "exactly the bits of the range change, and the summary stays true; for up to 128 bits", range(1, 3))
+def _(f, height):
+    change_range(f, height, True)
+
+
+@spec("bits_clear_range", "the same", range(1, 3))
+def _(f, height):
+    change_range(f, height, False)
