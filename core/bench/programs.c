@@ -8,7 +8,7 @@ static err_t run(void)
 {
     static const char *const argv[] = { "bench" };
     const struct proc_want   want = { .name = argv[0], .argc = 1, .argv = argv, .parent = &proc_console };
-    struct proc_end          end;
+    struct proc_end          end = { .status = 0 };
     unsigned                 pid;
     err_t                    err = proc_spawn(&want, &pid, NULL);
 

@@ -142,3 +142,18 @@ def test_strict_overcommit_refuses_what_cannot_be_kept(boot):
 def test_random_code_in_bochs_whose_single_steps_reach_into_the_kernel(boot):
     run = boot("run randcode 1 3000; selftest frames", "--emulator", "bochs")
     assert run.status == 0 and "randcode: exit 0" in run.text, run
+
+
+# Instructions, with a tenth to spare for what others change; docs/benchmarks.md has the figures.
+BOUNDS = {"null system call": 64, "first touch of a page, without zeroing": 620,
+          "read of an untouched page: the frame of zeroes": 490, "growth of the stack by a page, without zeroing": 690,
+          "write to a page shared by fork, without the copy": 1090, "unmap 64 MiB touched, a page": 130,
+          "fork with 64 MiB touched, a page": 53, "a fault to the program's own handler, and back": 900,
+          "switch to another process, by a yield": 262}
+
+
+def test_what_memory_costs_a_program_stays_within_bounds(boot):
+    run = boot("bench programs", "--icount", "--mem", "2G")
+    rows = {name: float(ticks) for name, ticks in re.findall(r"^  (\S.*?) +([\d.]+)$", run.text, re.M)}
+    assert run.status == 0 and set(BOUNDS) <= set(rows), run
+    assert {name: ticks for name, ticks in rows.items() if ticks > BOUNDS.get(name, ticks)} == {}
