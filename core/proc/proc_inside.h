@@ -40,7 +40,7 @@ void user_trap(struct trap_frame *f);
 /* user_fault_return - SYS_FAULT_RETURN */
 int64_t user_fault_return(struct trap_frame *f);
 
-/* proc_killed - end a process for this reason; `words` are said of it. The table's lock is held by nobody. */
+/* proc_end_other - it ends on its way to ring 3, with this status and these words; the first to say so counts */
 void proc_end_other(struct process *p, unsigned status, const char *words);
 
 #endif
