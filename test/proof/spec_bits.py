@@ -94,6 +94,15 @@ def _(f):
     f.goal("result", f.call(x) == count(x))
 
 
+@spec("bits_lowest", "the n lowest set bits, or all: for n = 0, 1, 2", range(3))
+def _(f, n):
+    x = f.word("x")
+    rest = x
+    for _ in range(n):
+        rest = rest & rest - 1
+    f.goal("result", f.call(x, n) == x & ~rest)
+
+
 @spec("log2_down", "2^k <= n < 2^(k+1)")
 def _(f):
     n = f.word("n")
