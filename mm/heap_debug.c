@@ -32,6 +32,7 @@
 #define DEAD       0x5a
 #define RING       384
 #define RING_BYTES ((size_t)4 * MIB)
+#define PLACES_MIN 1024
 #define SAMPLE     64 /* every so many blocks one gets a guard page */
 
 /* One block, in use or in quarantine */
@@ -95,12 +96,11 @@ static void drop(struct debug *d, struct record *r)
 
 static uint64_t table_pages(uint64_t n_places) { return align_up(n_places * sizeof(struct record), PAGE_SIZE) >> PAGE_SHIFT; }
 
-/* A table twice as large; *old is the one before, for the source when no lock is held. */
-static bool grow_table(struct debug *d, struct heap *h, struct table *old)
+/* A table of n_new places; *old is the one before, for the source when no lock is held. */
+static bool move_table(struct debug *d, struct heap *h, uint64_t n_new, struct table *old)
 {
-    uint64_t n_new = d->places.n != 0 ? 2 * d->places.n : 1024;
-    bool     zeroed;
-    void    *p;
+    bool  zeroed;
+    void *p;
 
     if (h->map->source->ops->run_take(h->map->source, table_pages(n_new), 1, &p, &zeroed) != ERR_OK)
         return false;
@@ -113,6 +113,11 @@ static bool grow_table(struct debug *d, struct heap *h, struct table *old)
         if (old->place[i].user != 0)
             *lookup(d, old->place[i].user) = old->place[i];
     return true;
+}
+
+static bool grow_table(struct debug *d, struct heap *h, struct table *old)
+{
+    return move_table(d, h, d->places.n != 0 ? 2 * d->places.n : PLACES_MIN, old);
 }
 
 static void give_table(struct heap *h, const struct table *t)
@@ -308,7 +313,20 @@ static size_t debug_usable(struct heap_way *w, struct heap *h, const void *p)
 
 static uint64_t debug_trim(struct heap_way *w, struct heap *h)
 {
-    shorten(debug_of(w), h, 0, 0);
+    struct debug *d = debug_of(w);
+    struct table  old = { 0 };
+
+    shorten(d, h, 0, 0);
+
+    uint64_t flags = irqlock_take(&d->lock);
+    uint64_t n_new = PLACES_MIN;
+
+    while (2 * (d->n + 1) > n_new)
+        n_new *= 2;
+    if (n_new < d->places.n)
+        (void)move_table(d, h, n_new, &old); /* or it stays as large as it is */
+    irqlock_drop(&d->lock, flags);
+    give_table(h, &old);
     return w->next->ops->trim(w->next, h);
 }
 
