@@ -279,6 +279,27 @@ static void blocks_know_their_size_and_who_asked(void **state)
     heap_destroy(h);
 }
 
+static void trim_gives_back_the_table_that_grew(void **state)
+{
+    (void)state;
+    static void *p[5000];
+    uint64_t     before;
+
+    open_heap(HEAP_DEFAULT);
+    assert_non_null(p[0] = heap_alloc(h, 100));
+    (void)heap_trim(h);
+    before = world.window.n_committed;
+    for (size_t i = 1; i < ARRAY_LEN(p); i++)
+        assert_non_null(p[i] = heap_alloc(h, 100));
+    for (size_t i = 1; i < ARRAY_LEN(p); i++)
+        assert_int_equal(heap_free(h, p[i]), ERR_OK);
+    (void)heap_trim(h);
+    assert_true(world.window.n_committed <= before + 2);
+    assert_int_equal(heap_usable(h, p[0]), 100);
+    assert_int_equal(heap_check(h), ERR_OK);
+    heap_destroy(h);
+}
+
 /* ---- model and starvation ------------------------------------------------------------------------------ */
 
 static void random_calls_agree_with_the_model(void **state)
@@ -428,6 +449,7 @@ int main(void)
         TEST(wrong_calls_are_refused),
         TEST(absurd_sizes_are_refused),
         TEST(blocks_know_their_size_and_who_asked),
+        TEST(trim_gives_back_the_table_that_grew),
         TEST(objects_are_constructed_while_they_are_in_use),
         TEST(writes_outside_of_objects_are_found),
         TEST(wrong_frees_of_objects_are_refused),
