@@ -222,6 +222,7 @@ static void cut(struct as *as, uint64_t page, struct cuts *c)
 
     if (!must_cut(as, page))
         return;
+    ASSERT(c->n > 0);
     high = c->node[--c->n];
     *high = *low;
     n = page - low->span.page;

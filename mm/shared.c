@@ -111,7 +111,7 @@ static void unmake(struct shared *s)
 }
 
 /* The object known so, with one reference more; made first if there is none */
-static err_t open(struct known k, uint64_t n_pages, struct shared **out)
+static err_t known_open(struct known k, uint64_t n_pages, struct shared **out)
 {
     struct shared *s, *fresh = NULL;
     uint64_t       irq;
@@ -147,7 +147,7 @@ err_t shared_open(const char *name, uint64_t n_pages, struct shared **out)
 {
     if (!name_ok(name) || n_pages == 0 || n_pages > SHARED_PAGES_MAX)
         return ERR_INVAL;
-    return open((struct known){ .name = name }, n_pages, out);
+    return known_open((struct known){ .name = name }, n_pages, out);
 }
 
 err_t shared_open_file(const struct image_file *file, struct shared **out)
@@ -156,7 +156,7 @@ err_t shared_open_file(const struct image_file *file, struct shared **out)
 
     if (n_pages == 0 || n_pages > SHARED_PAGES_MAX)
         return ERR_INVAL;
-    return open((struct known){ .file = file }, n_pages, out);
+    return known_open((struct known){ .file = file }, n_pages, out);
 }
 
 void shared_hold(struct shared *s)

@@ -70,6 +70,7 @@ static struct span_node *merge(struct span_node *low, struct span_node *high)
 /* The node at `page`, in this treap, has another gap in front of it: what is above it knows */
 static void fix(struct span_node *n, uint64_t page)
 {
+    ASSERT(n != NULL); /* the node is there */
     if (page != n->page)
         fix(page < n->page ? n->left : n->right, page);
     update(n);

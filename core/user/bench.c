@@ -232,8 +232,9 @@ static void switches(void)
 {
     int64_t pid = must("fork", sys_fork());
 
-    while (pid == 0)
-        (void)sys_yield();
+    if (pid == 0)
+        for (;;)
+            (void)sys_yield();
     (void)sys_yield();
     for (unsigned i = 0; i < SAMPLES; i++) {
         uint64_t began = cpu_rdtsc();

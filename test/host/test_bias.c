@@ -132,7 +132,7 @@ static void sim_fence_cpus(void)
 #define irqlock_taken(l)   ((void)(l))
 #define irqlock_dropped(l) ((void)(l))
 
-#include "mm/bias.c"
+#include "mm/bias.c" /* NOLINT(bugprone-suspicious-include): its atomics are the simulation's */
 
 /* ---- one round: a new lock, and CPUs that take it in turn ------------------------------------------------ */
 

@@ -43,7 +43,7 @@ static void random_calls_agree_with_the_model(void **state)
         frame_calls_check();
         frame_calls_close();
     }
-    printf("%llu calls on %u machines\n", (unsigned long long)n_ops * MACHINES, MACHINES);
+    printf("%llu calls on %d machines\n", (unsigned long long)n_ops * MACHINES, MACHINES);
 }
 
 /*
