@@ -13,7 +13,7 @@ def test_every_hostile_program_is_stopped_and_every_frame_comes_back(options):
     run = run_sh(*options, "--exec", "selftest isolation; selftest heap; selftest frames; ps", timeout=600)
     assert run.status == 0, run
     assert len(re.findall(r"^  bad(?:mem|cpu|call) .*#\w\w ", run.text, re.M)) > 50
-    before, after = re.search(r"(\d+) frames were free before, (\d+) are now", run.text).groups()
+    before, after = re.search(r"(\d+) frames were nobody's before, (\d+) are now", run.text).groups()
     assert before == after
     assert "greedy memory            out of memory: it was the largest" in run.text
 
